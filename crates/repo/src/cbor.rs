@@ -1,0 +1,542 @@
+//! DAG-CBOR as far as frames, CAR headers, MST nodes and commits need it: a reader over borrowed
+//! bytes and a few writing functions. No values, no serde: whoever reads knows what must come.
+//!
+//! The reader is strict where two encodings of one thing would otherwise exist (lengths in their
+//! shortest form, no indefinite lengths, only tag 42), checks every length against what is left
+//! before using it, and bounds the depth of what it skips.
+
+use cid::Cid;
+use thiserror::Error;
+
+use crate::digest;
+
+/// Containers nested deeper than this are refused when skipped. The envelopes of the firehose
+/// nest four deep; unknown fields get room to grow.
+pub(crate) const MAX_DEPTH: u8 = 32;
+
+/// What is wrong with CBOR bytes, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{kind} at byte {at}")]
+pub struct CborError {
+    /// What is wrong.
+    pub kind: CborErrorKind,
+    /// Offset in the bytes that were being read.
+    pub at: usize,
+}
+
+/// The ways in which CBOR bytes can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CborErrorKind {
+    /// A value or a length reaches past the end.
+    #[error("CBOR ends early or claims a length beyond its end")]
+    Truncated,
+    /// Bytes follow the last value.
+    #[error("bytes follow the end of the CBOR value")]
+    TrailingBytes,
+    /// A number or length is not in its shortest form, of indefinite length, or reserved.
+    #[error("CBOR is not in DAG-CBOR's canonical form")]
+    NotCanonical,
+    /// Containers are nested too deep.
+    #[error("CBOR is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+    /// Another type was needed.
+    #[error("CBOR holds something else where {0} is needed")]
+    Unexpected(&'static str),
+    /// Text is not UTF-8.
+    #[error("CBOR text is not UTF-8")]
+    NotUtf8,
+    /// A link is not a CIDv1 with SHA-256 over DAG-CBOR or raw bytes.
+    #[error("CBOR link is not a CIDv1 with SHA-256 over DAG-CBOR or raw bytes")]
+    BadLink,
+    /// A key occurs twice in a map.
+    #[error("CBOR map holds a key twice")]
+    DuplicateKey,
+}
+
+pub(crate) const UINT: u8 = 0;
+pub(crate) const NINT: u8 = 1;
+pub(crate) const BYTES: u8 = 2;
+pub(crate) const TEXT: u8 = 3;
+pub(crate) const ARRAY: u8 = 4;
+pub(crate) const MAP: u8 = 5;
+pub(crate) const TAG: u8 = 6;
+pub(crate) const SIMPLE: u8 = 7;
+
+const NULL: u8 = 0xf6;
+const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
+const FLOAT64: u8 = 0xfb;
+const LINK_TAG: u64 = 42;
+
+/// Reads values one after another from borrowed bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    len: usize,
+}
+
+type Result<T> = std::result::Result<T, CborError>;
+
+impl<'a> Reader<'a> {
+    pub(crate) const EMPTY: Reader<'static> = Reader { rest: &[], len: 0 };
+
+    /// The same bytes read further: `rest` is what was left after something of `reader`'s.
+    #[inline]
+    pub(crate) fn at_rest_of(reader: &Self, rest: &'a [u8]) -> Self {
+        Self {
+            rest,
+            len: reader.len,
+        }
+    }
+
+    /// Reads over bytes that are known.
+    #[inline]
+    pub(crate) fn literal(&mut self, bytes: &[u8], what: &'static str) -> Result<()> {
+        match self.rest.strip_prefix(bytes) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => Err(self.error(CborErrorKind::Unexpected(what))),
+        }
+    }
+
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            len: bytes.len(),
+        }
+    }
+
+    /// Offset of the next byte in what the reader was made of.
+    pub(crate) fn at(&self) -> usize {
+        self.len - self.rest.len()
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Fails unless every byte was read.
+    pub(crate) fn finish(&self) -> Result<()> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.error(CborErrorKind::TrailingBytes))
+        }
+    }
+
+    #[cold]
+    pub(crate) fn error(&self, kind: CborErrorKind) -> CborError {
+        CborError {
+            kind,
+            at: self.at(),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(n) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.error(CborErrorKind::Truncated)),
+        }
+    }
+
+    #[inline]
+    fn take_array<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.error(CborErrorKind::Truncated)),
+        }
+    }
+
+    /// Major type and argument of the next value. For major type 7 only what `skip` allows.
+    #[inline]
+    pub(crate) fn head(&mut self) -> Result<(u8, u64)> {
+        let Some((&first, rest)) = self.rest.split_first() else {
+            return Err(self.error(CborErrorKind::Truncated));
+        };
+        let (major, info) = (first >> 5, first & 0x1f);
+        if info < 24 {
+            self.rest = rest;
+            return Ok((major, u64::from(info)));
+        }
+        self.long_head(major, info)
+    }
+
+    fn long_head(&mut self, major: u8, info: u8) -> Result<(u8, u64)> {
+        let start = *self;
+        self.take(1)?;
+        let (argument, smallest) = match info {
+            24 => (u64::from(u8::from_be_bytes(*self.take_array()?)), 24),
+            25 => (u64::from(u16::from_be_bytes(*self.take_array()?)), 1 << 8),
+            26 => (u64::from(u32::from_be_bytes(*self.take_array()?)), 1 << 16),
+            27 => (u64::from_be_bytes(*self.take_array()?), 1 << 32),
+            _ => return Err(start.error(CborErrorKind::NotCanonical)),
+        };
+        // Of the simple values only a 64-bit float takes more than one byte.
+        let canonical = match major {
+            SIMPLE => info == 27,
+            _ => argument >= smallest,
+        };
+        if !canonical {
+            return Err(start.error(CborErrorKind::NotCanonical));
+        }
+        Ok((major, argument))
+    }
+
+    #[inline]
+    fn expect(&mut self, major: u8, what: &'static str) -> Result<u64> {
+        let start = *self;
+        match self.head()? {
+            (found, argument) if found == major => Ok(argument),
+            _ => Err(start.error(CborErrorKind::Unexpected(what))),
+        }
+    }
+
+    /// A length that what is left can hold, at `each` bytes at least for every item.
+    #[inline]
+    fn length(&self, claimed: u64, each: usize) -> Result<usize> {
+        match usize::try_from(claimed) {
+            Ok(n) if n <= self.rest.len() / each => Ok(n),
+            _ => Err(self.error(CborErrorKind::Truncated)),
+        }
+    }
+
+    /// Number of pairs of a map.
+    #[inline]
+    pub(crate) fn map(&mut self) -> Result<usize> {
+        let n = self.expect(MAP, "a map")?;
+        self.length(n, 2)
+    }
+
+    /// Number of items of an array.
+    #[inline]
+    pub(crate) fn array(&mut self) -> Result<usize> {
+        let n = self.expect(ARRAY, "an array")?;
+        self.length(n, 1)
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let n = self.expect(BYTES, "bytes")?;
+        let n = self.length(n, 1)?;
+        self.take(n)
+    }
+
+    #[inline]
+    pub(crate) fn text(&mut self) -> Result<&'a str> {
+        let start = *self;
+        let bytes = self.text_bytes()?;
+        std::str::from_utf8(bytes).map_err(|_| start.error(CborErrorKind::NotUtf8))
+    }
+
+    /// Text whose bytes are compared with known ASCII text, so that they need no UTF-8 check.
+    #[inline]
+    pub(crate) fn text_bytes(&mut self) -> Result<&'a [u8]> {
+        let n = self.expect(TEXT, "text")?;
+        let n = self.length(n, 1)?;
+        self.take(n)
+    }
+
+    #[inline]
+    pub(crate) fn int(&mut self) -> Result<i64> {
+        let start = *self;
+        let (major, argument) = self.head()?;
+        match (major, i64::try_from(argument)) {
+            (UINT, Ok(n)) => Ok(n),
+            (NINT, Ok(n)) => Ok(-1 - n),
+            _ => Err(start.error(CborErrorKind::Unexpected("a 64-bit integer"))),
+        }
+    }
+
+    /// An integer, or nothing for a value of another type.
+    pub(crate) fn int_or_skip(&mut self) -> Result<Option<i64>> {
+        let mut ahead = *self;
+        self.skip()?;
+        Ok(ahead.int().ok())
+    }
+
+    pub(crate) fn bool(&mut self) -> Result<bool> {
+        match self.rest.split_first() {
+            Some((&FALSE, rest)) => {
+                self.rest = rest;
+                Ok(false)
+            }
+            Some((&TRUE, rest)) => {
+                self.rest = rest;
+                Ok(true)
+            }
+            Some(_) => Err(self.error(CborErrorKind::Unexpected("a boolean"))),
+            None => Err(self.error(CborErrorKind::Truncated)),
+        }
+    }
+
+    /// Consumes a null if it is next.
+    #[inline]
+    pub(crate) fn null(&mut self) -> bool {
+        match self.rest.split_first() {
+            Some((&NULL, rest)) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A link, as the CID's codec and digest.
+    #[inline]
+    pub(crate) fn link_parts(&mut self) -> Result<(u8, &'a [u8; 32])> {
+        let start = *self;
+        if self.expect(TAG, "a link")? != LINK_TAG {
+            return Err(start.error(CborErrorKind::NotCanonical));
+        }
+        match self.bytes()?.split_first() {
+            Some((0, cid)) => digest::split_cid(cid),
+            _ => None,
+        }
+        .ok_or_else(|| start.error(CborErrorKind::BadLink))
+    }
+
+    /// A link to DAG-CBOR, as its digest.
+    #[inline]
+    pub(crate) fn cbor_link(&mut self) -> Result<&'a [u8; 32]> {
+        let start = *self;
+        match self.link_parts()? {
+            (digest::DAG_CBOR, found) => Ok(found),
+            _ => Err(start.error(CborErrorKind::BadLink)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn cid(&mut self) -> Result<Cid> {
+        let (codec, found) = self.link_parts()?;
+        Ok(digest::cid(codec, found))
+    }
+
+    /// Null or a value.
+    #[inline]
+    pub(crate) fn nullable<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<Option<T>> {
+        if self.null() {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
+    }
+
+    /// Reads over one value of any type.
+    #[inline]
+    pub(crate) fn skip(&mut self) -> Result<()> {
+        self.skip_within(MAX_DEPTH)
+    }
+
+    fn skip_within(&mut self, depth: u8) -> Result<()> {
+        let start = *self;
+        let (major, argument) = self.head()?;
+        let (items, each) = match major {
+            UINT | NINT => return Ok(()),
+            BYTES => {
+                let n = self.length(argument, 1)?;
+                return self.take(n).map(drop);
+            }
+            TEXT => {
+                let n = self.length(argument, 1)?;
+                return match std::str::from_utf8(self.take(n)?) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(start.error(CborErrorKind::NotUtf8)),
+                };
+            }
+            ARRAY => (self.length(argument, 1)?, 1),
+            MAP => (self.length(argument, 2)?, 2),
+            TAG => {
+                *self = start;
+                return self.link_parts().map(drop);
+            }
+            _ => {
+                return match start.rest.first() {
+                    Some(&(NULL | FALSE | TRUE | FLOAT64)) => Ok(()),
+                    _ => Err(start.error(CborErrorKind::NotCanonical)),
+                };
+            }
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(start.error(CborErrorKind::TooDeep));
+        };
+        for _ in 0..items {
+            if each == 2 {
+                let key = *self;
+                if self.head()?.0 != TEXT {
+                    return Err(key.error(CborErrorKind::Unexpected("a text key")));
+                }
+                *self = key;
+                self.skip_within(depth)?;
+            }
+            self.skip_within(depth)?;
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let major = major << 5;
+    let bytes = argument.to_be_bytes();
+    let [.., b4, b5, b6, b7] = bytes;
+    match argument {
+        0..24 => out.push(major | b7),
+        24..0x100 => out.extend_from_slice(&[major | 24, b7]),
+        0x100..0x1_0000 => out.extend_from_slice(&[major | 25, b6, b7]),
+        0x1_0000..0x1_0000_0000 => out.extend_from_slice(&[major | 26, b4, b5, b6, b7]),
+        _ => {
+            out.push(major | 27);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+pub(crate) fn write_len(out: &mut Vec<u8>, major: u8, len: usize) {
+    write_head(out, major, u64::try_from(len).unwrap_or(u64::MAX));
+}
+
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    write_len(out, TEXT, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[inline]
+pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_len(out, BYTES, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+pub(crate) fn write_int(out: &mut Vec<u8>, n: i64) {
+    match u64::try_from(n) {
+        Ok(n) => write_head(out, UINT, n),
+        Err(_) => write_head(out, NINT, !n.cast_unsigned()),
+    }
+}
+
+pub(crate) fn write_bool(out: &mut Vec<u8>, value: bool) {
+    out.push(if value { TRUE } else { FALSE });
+}
+
+pub(crate) fn write_null(out: &mut Vec<u8>) {
+    out.push(NULL);
+}
+
+/// A link to DAG-CBOR.
+#[inline]
+pub(crate) fn write_cbor_link(out: &mut Vec<u8>, digest: &[u8; 32]) {
+    out.extend_from_slice(&[0xd8, 42, 0x58, 37, 0, 1, digest::DAG_CBOR, 0x12, 0x20]);
+    out.extend_from_slice(digest);
+}
+
+pub(crate) fn write_link(out: &mut Vec<u8>, cid: &Cid) {
+    write_head(out, TAG, LINK_TAG);
+    let cid = cid.to_bytes();
+    write_len(out, BYTES, cid.len() + 1);
+    out.push(0);
+    out.extend_from_slice(&cid);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skipped(bytes: &[u8]) -> std::result::Result<usize, CborErrorKind> {
+        let mut reader = Reader::new(bytes);
+        reader.skip().map(|()| reader.at()).map_err(|e| e.kind)
+    }
+
+    #[test]
+    fn integers_round_trip_in_their_shortest_form() {
+        for n in [
+            0,
+            1,
+            23,
+            24,
+            255,
+            256,
+            65535,
+            65536,
+            i64::from(u32::MAX),
+            1 << 32,
+            i64::MAX,
+            -1,
+            -24,
+            -25,
+            -256,
+            -257,
+            i64::MIN,
+        ] {
+            let mut out = Vec::new();
+            write_int(&mut out, n);
+            let mut reader = Reader::new(&out);
+            assert_eq!(reader.int(), Ok(n), "written as {out:x?}");
+            assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused_before_they_are_used() {
+        for bytes in [
+            &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..],
+            &[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x7a, 0, 1, 0, 0, b'a'],
+            &[0x82, 1],
+            &[0xa1, 0x61, b'a'],
+            &[0x19, 1],
+            &[],
+        ] {
+            assert_eq!(skipped(bytes), Err(CborErrorKind::Truncated), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn only_the_canonical_form_is_read() {
+        for bytes in [
+            &[0x18, 23][..],
+            &[0x19, 0, 255],
+            &[0x1a, 0, 0, 255, 255],
+            &[0x1b, 0, 0, 0, 0, 255, 255, 255, 255],
+            &[0x9f, 0xff],
+            &[0x5f, 0xff],
+            &[0xf7],
+            &[0xf9, 0, 0],
+            &[0xf8, 20],
+            &[0xc1, 0],
+            &[0x1c],
+        ] {
+            assert_eq!(
+                skipped(bytes),
+                Err(CborErrorKind::NotCanonical),
+                "{bytes:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| [vec![0x81; depth], vec![0]].concat();
+        assert_eq!(
+            skipped(&nested(usize::from(MAX_DEPTH))),
+            Ok(usize::from(MAX_DEPTH) + 1)
+        );
+        assert_eq!(
+            skipped(&nested(usize::from(MAX_DEPTH) + 1)),
+            Err(CborErrorKind::TooDeep)
+        );
+        assert_eq!(skipped(&nested(1_000_000)), Err(CborErrorKind::TooDeep));
+    }
+}

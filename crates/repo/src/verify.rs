@@ -1,0 +1,382 @@
+//! From a frame that somebody sent to a commit that its author signed.
+//!
+//! The order is that of Sync 1.1, cheap before dear: sizes; the rev; every block's hash; that the commit says
+//! what its envelope says; the signature; the operations; that the signed tree holds them, and
+//! that they are all that was done to the tree before ([`Tree::invert`]). What lies between two
+//! commits (`since` and `prevData` against the known head) is for [`Head::relation`] to say.
+//!
+//! No network and no clock: the key and the time are passed in.
+
+mod claim;
+mod error;
+mod head;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use atcomms_lexicon::{Did, Nsid, RecordKey, Tid};
+use bytes::Bytes;
+use cid::Cid;
+
+pub use claim::{Claim, claim};
+pub use error::VerifyError;
+pub use head::{Head, Relation, VerifiedHead, verify_sync};
+
+use crate::car::Car;
+use crate::commit::CommitBlock;
+use crate::digest;
+use crate::frame::{Action, CommitFrame, RepoOp};
+use crate::key::VerifyingKey;
+use crate::mst::Tree;
+
+/// What a commit may be at most. The defaults are those of Sync 1.1.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a frame's `blocks`: 2,000,000.
+    pub blocks_len: usize,
+    /// Operations of a commit: 200.
+    pub ops: usize,
+    /// Bytes of a record: 1,000,000.
+    pub record_len: usize,
+    /// How far a rev may be ahead of our clock: 5 minutes, as clocks differ.
+    pub future: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            blocks_len: 2_000_000,
+            ops: 200,
+            record_len: 1_000_000,
+            future: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Limits {
+    /// A record's bytes, if they are there and not too long.
+    pub(crate) fn record<'c>(
+        &self,
+        car: &Car<'c>,
+        cid: &Cid,
+        path: &str,
+    ) -> Result<&'c [u8], VerifyError> {
+        match car.get(cid) {
+            None => Err(VerifyError::RecordMissing { path: shown(path) }),
+            Some(record) if record.len() > self.record_len => Err(VerifyError::RecordTooLarge {
+                path: shown(path),
+                len: record.len(),
+                max: self.record_len,
+            }),
+            Some(record) => Ok(record),
+        }
+    }
+
+    /// Reads a rev, and checks that it is not of the future.
+    fn rev(&self, rev: &str, now_micros: u64) -> Result<Tid, VerifyError> {
+        let tid: Tid = rev.parse().map_err(|_| VerifyError::RevSyntax)?;
+        let future = u64::try_from(self.future.as_micros()).unwrap_or(u64::MAX);
+        if tid.micros() > now_micros.saturating_add(future) {
+            return Err(VerifyError::FutureRev { rev: tid });
+        }
+        Ok(tid)
+    }
+}
+
+/// Verifies a commit in full. `now_micros` is the time in microseconds since 1970.
+///
+/// If the signature does not hold, the key may have changed: [`OpenCommit`] allows another try
+/// without repeating the rest.
+///
+/// # Errors
+/// [`VerifyError`], the first in the order of the checks.
+pub fn verify_commit(
+    frame: &CommitFrame<'_>,
+    key: &VerifyingKey,
+    now_micros: u64,
+    limits: &Limits,
+) -> Result<VerifiedCommit, VerifyError> {
+    OpenCommit::open(frame, now_micros, limits)?.verify(key)
+}
+
+/// A commit whose sizes, rev and hashes are right and which says what its envelope says, but whose
+/// signature was not checked: it may be anybody's.
+pub struct OpenCommit<'f> {
+    frame: &'f CommitFrame<'f>,
+    car: Car<'f>,
+    block: CommitBlock<'f>,
+    did: Did,
+    rev: Tid,
+    since: Option<Tid>,
+    limits: Limits,
+}
+
+impl<'f> OpenCommit<'f> {
+    /// Checks everything that needs no key and no tree.
+    ///
+    /// # Errors
+    /// [`VerifyError`], the first in the order of the checks.
+    pub fn open(
+        frame: &'f CommitFrame<'f>,
+        now_micros: u64,
+        limits: &Limits,
+    ) -> Result<Self, VerifyError> {
+        if frame.blocks.len() > limits.blocks_len {
+            return Err(VerifyError::BlocksTooLarge {
+                len: frame.blocks.len(),
+                max: limits.blocks_len,
+            });
+        }
+        if frame.ops.len() > limits.ops {
+            return Err(VerifyError::TooManyOps {
+                count: frame.ops.len(),
+                max: limits.ops,
+            });
+        }
+        let rev = limits.rev(frame.rev, now_micros)?;
+        let since = frame
+            .since
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| VerifyError::RevSyntax)?;
+        let did = frame.repo.parse().map_err(|_| VerifyError::DidSyntax)?;
+        let car = Car::read(frame.blocks)?;
+        if car.root() != frame.commit {
+            return Err(VerifyError::Root {
+                root: Box::new(car.root()),
+                commit: Box::new(frame.commit),
+            });
+        }
+        let block = CommitBlock::parse(car.get(&frame.commit).ok_or(VerifyError::CommitMissing)?)?;
+        if block.did != frame.repo {
+            return Err(VerifyError::OtherDid);
+        }
+        if block.rev != frame.rev {
+            return Err(VerifyError::OtherRev);
+        }
+        Ok(Self {
+            frame,
+            car,
+            block,
+            did,
+            rev,
+            since,
+            limits: limits.clone(),
+        })
+    }
+
+    /// The repository whose key must have signed.
+    #[must_use]
+    pub fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// Checks the signature, and then what it signs. After [`VerifyError::Signature`] it may be
+    /// called again with a fresh key: nothing that was done is done again.
+    ///
+    /// # Errors
+    /// [`VerifyError`], the first in the order of the checks.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<VerifiedCommit, VerifyError> {
+        self.block.verify(key).map_err(|_| VerifyError::Signature)?;
+        check_distinct(&self.frame.ops)?;
+        let ops = self
+            .frame
+            .ops
+            .iter()
+            .map(|op| self.op(op))
+            .collect::<Result<_, _>>()?;
+        let data = digest::cbor_cid(self.block.data);
+        let before = Tree::load(data, &self.car)?.invert(&self.frame.ops)?;
+        match self.frame.prev_data {
+            Some(prev_data) if prev_data == before => {}
+            Some(prev_data) => {
+                return Err(VerifyError::Inversion {
+                    before: Box::new(before),
+                    claimed: Box::new(prev_data),
+                });
+            }
+            // The first commit comes after nothing.
+            None if self.since.is_none() && before == Tree::new().root_cid() => {}
+            None => return Err(VerifyError::NoPrevData),
+        }
+        Ok(VerifiedCommit {
+            did: self.did.clone(),
+            rev: self.rev,
+            since: self.since,
+            commit: self.frame.commit,
+            data,
+            prev_data: self.frame.prev_data,
+            ops,
+        })
+    }
+
+    fn op(&self, op: &RepoOp<'_>) -> Result<VerifiedOp, VerifyError> {
+        let invalid = || VerifyError::OpInvalid {
+            path: shown(op.path),
+        };
+        let (collection, rkey) = op.path.split_once('/').ok_or_else(invalid)?;
+        let needs = match op.action {
+            Action::Create => (true, false),
+            Action::Update => (true, true),
+            Action::Delete => (false, true),
+        };
+        if (op.cid.is_some(), op.prev.is_some()) != needs {
+            return Err(invalid());
+        }
+        let record = match &op.cid {
+            None => None,
+            Some(cid) => Some(Bytes::copy_from_slice(
+                self.limits.record(&self.car, cid, op.path)?,
+            )),
+        };
+        Ok(VerifiedOp {
+            action: op.action,
+            collection: collection.parse().map_err(|_| invalid())?,
+            rkey: rkey.parse().map_err(|_| invalid())?,
+            cid: op.cid,
+            prev: op.prev,
+            record,
+        })
+    }
+}
+
+/// As much of a hostile path as an error should carry.
+fn shown(path: &str) -> String {
+    path.chars().take(80).collect()
+}
+
+fn check_distinct(ops: &[RepoOp<'_>]) -> Result<(), VerifyError> {
+    if ops.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity(ops.len());
+    match ops.iter().find(|op| !seen.insert(op.path)) {
+        None => Ok(()),
+        Some(op) => Err(VerifyError::DuplicatePath {
+            path: shown(op.path),
+        }),
+    }
+}
+
+/// A commit that was verified in full: it is signed by the repository's key, and its operations are all
+/// that it did. Only [`verify_commit`] and [`OpenCommit::verify`] make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCommit {
+    did: Did,
+    rev: Tid,
+    since: Option<Tid>,
+    commit: Cid,
+    data: Cid,
+    prev_data: Option<Cid>,
+    ops: Vec<VerifiedOp>,
+}
+
+impl VerifiedCommit {
+    /// The repository, whose key signed.
+    #[must_use]
+    pub fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The rev.
+    #[must_use]
+    pub fn rev(&self) -> Tid {
+        self.rev
+    }
+
+    /// The rev of the commit before, as the envelope says; the signature does not cover it.
+    #[must_use]
+    pub fn since(&self) -> Option<Tid> {
+        self.since
+    }
+
+    /// The commit's CID.
+    #[must_use]
+    pub fn commit(&self) -> Cid {
+        self.commit
+    }
+
+    /// The root of the tree after the commit.
+    #[must_use]
+    pub fn data(&self) -> Cid {
+        self.data
+    }
+
+    /// The root of the tree before the commit; none for the first one.
+    #[must_use]
+    pub fn prev_data(&self) -> Option<Cid> {
+        self.prev_data
+    }
+
+    /// What the commit did, in the envelope's order.
+    #[must_use]
+    pub fn ops(&self) -> &[VerifiedOp] {
+        &self.ops
+    }
+
+    /// Takes the operations out.
+    #[must_use]
+    pub fn into_ops(self) -> Vec<VerifiedOp> {
+        self.ops
+    }
+
+    /// The repository's state after the commit.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            rev: self.rev,
+            data: self.data,
+        }
+    }
+}
+
+/// An operation of a verified commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedOp {
+    action: Action,
+    collection: Nsid,
+    rkey: RecordKey,
+    cid: Option<Cid>,
+    prev: Option<Cid>,
+    record: Option<Bytes>,
+}
+
+impl VerifiedOp {
+    /// What was done.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The collection of the record.
+    #[must_use]
+    pub fn collection(&self) -> &Nsid {
+        &self.collection
+    }
+
+    /// The key of the record.
+    #[must_use]
+    pub fn rkey(&self) -> &RecordKey {
+        &self.rkey
+    }
+
+    /// The CID of the record; none if it was deleted.
+    #[must_use]
+    pub fn cid(&self) -> Option<Cid> {
+        self.cid
+    }
+
+    /// The CID of the record before; none if it was created.
+    #[must_use]
+    pub fn prev(&self) -> Option<Cid> {
+        self.prev
+    }
+
+    /// The record's bytes, which hash to the CID; none if it was deleted. They may still not be a
+    /// record that anyone can read.
+    #[must_use]
+    pub fn record(&self) -> Option<&Bytes> {
+        self.record.as_ref()
+    }
+}
