@@ -1,1 +1,42 @@
-//! (in the making)
+//! The way out: from a typed record to a commit in the account's repository.
+
+mod answer;
+mod atrium;
+mod attach;
+mod attachment;
+mod download;
+mod error;
+mod error_kind;
+mod login;
+mod pds;
+mod publish;
+mod publish_error;
+mod publisher;
+mod rate_limit;
+mod receipt;
+mod record;
+mod refresh;
+mod session;
+mod session_store;
+mod token;
+mod upload;
+mod write;
+mod xrpc;
+
+pub use attach::Attach;
+pub use attachment::Attachment;
+pub use download::{DownloadError, Downloader, MAX_DOWNLOAD};
+pub use error::{Cause, XrpcError};
+pub use error_kind::ErrorKind;
+pub use login::{LoginError, SessionBuilder};
+pub use publish::{Publish, Put};
+pub use publish_error::PublishError;
+pub use publisher::Publisher;
+pub use rate_limit::RateLimit;
+pub use receipt::{Deleted, Receipt, Stored};
+pub use record::RecordError;
+pub use secrecy::{ExposeSecret, SecretString};
+pub use session::Session;
+pub use session_store::{MemoryStore, RefreshLock, SavedSession, SessionStore, StoreError};
+pub use upload::UploadError;
+pub use xrpc::REQUEST_TIMEOUT;
