@@ -1,5 +1,7 @@
 //! The guarded client, seen from outside: where it goes, and how much it reads.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
