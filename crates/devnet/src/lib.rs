@@ -1,1 +1,58 @@
-//! (in the making)
+//! An AT network in a process, for development and tests: a did:plc directory and PDSs, on loopback, with
+//! real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
+//! the reference PDS answers. It protects nothing and nobody: passwords are in clear.
+//!
+//! ```
+//! use atcomms_devnet::Devnet;
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let devnet = Devnet::builder().account("alice").account("bob").start().await?;
+//!
+//! let alice = &devnet.accounts()[0];
+//! assert_eq!(alice.handle.as_str(), "alice.test");
+//! println!("log in at {} as {} with {}", alice.pds, alice.handle, alice.password);
+//! println!("watch {}, with {} as its PLC", devnet.pds()[0].ws_url(), devnet.plc_url());
+//!
+//! devnet.shutdown().await; // or just drop it
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
+//! - [`Pds`]: one of its servers, with its [`Faults`]
+//! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
+//!
+//! How it differs from the reference PDS, which it otherwise follows (`tests/reference.rs` holds the two
+//! against each other): events are on the stream at once, where the reference polls; it knows no lexicon, so
+//! that every record is `unknown` to it; a malformed `$link` or `$bytes` is a 400, and two writes of one
+//! `applyWrites` on one path are a 500, where the reference makes a commit that nobody can verify; there
+//! are no invitations, no OAuth, no rate limits.
+
+mod account;
+mod builder;
+mod devnet;
+mod error;
+mod event;
+mod faults;
+mod firehose;
+mod input;
+mod journal;
+mod net;
+mod params;
+mod pds;
+mod plc;
+mod recording;
+mod replay;
+mod server;
+mod session;
+mod xrpc;
+
+pub use account::Account;
+pub use builder::DevnetBuilder;
+pub use devnet::Devnet;
+pub use error::{CreateAccountError, RecordingError, StartError};
+pub use faults::{FaultCounts, Faults};
+pub use recording::Recording;
+pub use replay::{PdsUrl, Replay, ReplayBuilder};
+pub use server::Pds;

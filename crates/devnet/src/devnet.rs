@@ -1,0 +1,92 @@
+//! The devnet itself.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::net::Server;
+use crate::{Account, CreateAccountError, DevnetBuilder, Pds, StartError};
+
+/// A running AT network on this machine: a PLC directory and PDSs. Dropping it stops everything.
+pub struct Devnet {
+    plc_url: String,
+    pds: Vec<Pds>,
+    servers: Vec<Server>,
+    /// Held while this lives, so that no second devnet writes into its folder.
+    _lock: Option<File>,
+    /// The accounts so far, by which the next one gets its PDS.
+    turn: AtomicUsize,
+}
+
+impl Devnet {
+    /// Starts a PLC directory and one PDS on free ports, in memory. Cancel safe: a start that is dropped leaves
+    /// nothing running.
+    ///
+    /// # Errors
+    /// [`StartError`] if no port can be bound.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// A devnet with options.
+    pub fn builder() -> DevnetBuilder {
+        DevnetBuilder::default()
+    }
+
+    pub(crate) fn new(
+        plc_url: String,
+        pds: Vec<Pds>,
+        servers: Vec<Server>,
+        lock: Option<File>,
+    ) -> Self {
+        let accounts = pds.iter().map(|pds| pds.accounts().len()).sum();
+        Self {
+            plc_url,
+            pds,
+            servers,
+            _lock: lock,
+            turn: AtomicUsize::new(accounts),
+        }
+    }
+
+    /// The address of the PLC directory, `http://localhost:PORT`.
+    pub fn plc_url(&self) -> &str {
+        &self.plc_url
+    }
+
+    /// The PDSs; there is at least one.
+    pub fn pds(&self) -> &[Pds] {
+        &self.pds
+    }
+
+    /// Creates an account `NAME.test`, on the PDSs in turn. Cancel safe, as [`Pds::create_account`].
+    ///
+    /// # Errors
+    /// [`CreateAccountError`] if the name is taken or cannot be one.
+    pub async fn create_account(&self, name: &str) -> Result<Account, CreateAccountError> {
+        let taken = crate::server::handle(name).is_ok_and(|handle| {
+            let accounts = self.accounts();
+            accounts.iter().any(|account| account.handle == handle)
+        });
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        match self.pds.get(turn % self.pds.len().max(1)) {
+            Some(pds) if !taken => pds.create_account(name).await,
+            _ => Err(CreateAccountError::Refused {
+                name: name.to_owned(),
+                reason: "the handle is taken".to_owned(),
+            }),
+        }
+    }
+
+    /// Every account, with its password, PDS after PDS in the order in which they were created.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.pds.iter().flat_map(Pds::accounts).collect()
+    }
+
+    /// Stops: no new connection, every request is finished, every subscriber gets what is in the log. Not
+    /// cancel safe: dropped halfway, it stops at once.
+    pub async fn shutdown(self) {
+        for server in &self.servers {
+            server.shutdown().await;
+        }
+    }
+}

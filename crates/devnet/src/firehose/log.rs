@@ -1,0 +1,255 @@
+//! The log of a firehose: frames by position, found by cursor.
+
+use std::io;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::FrameFile;
+
+/// Every frame that was ever emitted, in order. All of it is in memory; with a file, it is also on disk
+/// before anyone sees it.
+pub(crate) struct EventLog {
+    inner: RwLock<Inner>,
+    length: watch::Sender<Position>,
+}
+
+/// How many frames of the log lie before a reader.
+pub(crate) type Position = usize;
+
+struct Inner {
+    events: Vec<Event>,
+    file: Option<FrameFile>,
+    last_seq: i64,
+}
+
+struct Event {
+    frame: Bytes,
+    /// The frame's own sequence number; of a frame that has none, the highest one before it.
+    seq: i64,
+    numbered: bool,
+    at: SystemTime,
+}
+
+impl Event {
+    /// Whether a subscriber that has seen `cursor` is still to get this event. A frame without a number
+    /// comes after the number before it.
+    fn is_after(&self, cursor: i64) -> bool {
+        self.seq > cursor || (!self.numbered && self.seq == cursor)
+    }
+}
+
+/// Where a subscription begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At this position.
+    At(Position),
+    /// At this position, which is not as far back as the cursor asked for.
+    Outdated(Position),
+    /// Nowhere: the cursor is ahead of the log.
+    Future,
+}
+
+impl EventLog {
+    /// A log with what was there before; new frames also go to `file`.
+    pub(crate) fn new(
+        frames: Vec<(Option<i64>, SystemTime, Bytes)>,
+        file: Option<FrameFile>,
+    ) -> Self {
+        let mut inner = Inner {
+            events: Vec::with_capacity(frames.len()),
+            file,
+            last_seq: 0,
+        };
+        for (seq, at, frame) in frames {
+            inner.push(seq, at, frame);
+        }
+        let (length, _) = watch::channel(inner.events.len());
+        Self {
+            inner: RwLock::new(inner),
+            length,
+        }
+    }
+
+    /// Numbers, writes and shows a group of events, all or none of them. `encode` makes one frame of each
+    /// from the number that it gets.
+    pub(crate) fn append<E>(
+        &self,
+        now: SystemTime,
+        events: &[E],
+        mut encode: impl FnMut(&E, i64) -> Bytes,
+    ) -> io::Result<()> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let first = inner.last_seq + 1;
+        let frames: Vec<Bytes> = (first..)
+            .zip(events)
+            .map(|(seq, event)| encode(event, seq))
+            .collect();
+        if let Some(file) = &mut inner.file {
+            file.append(&frames)?;
+        }
+        for (seq, frame) in (first..).zip(frames) {
+            inner.push(Some(seq), now, frame);
+        }
+        self.length.send_replace(inner.events.len());
+        Ok(())
+    }
+
+    /// Shows a frame as it is, whatever number it has or lacks.
+    pub(crate) fn push(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.push(seq, now, frame);
+        self.length.send_replace(inner.events.len());
+    }
+
+    /// Where a subscription with this cursor begins; events older than `window` are no longer given.
+    pub(crate) fn start(&self, cursor: Option<i64>, now: SystemTime, window: Duration) -> Start {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(cursor) = cursor else {
+            return Start::At(inner.events.len());
+        };
+        if cursor > inner.last_seq {
+            return Start::Future;
+        }
+        let next = inner.events.iter().position(|event| event.is_after(cursor));
+        let oldest = now.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
+        match next.and_then(|next| inner.events.get(next).map(|event| (next, event.at))) {
+            None => Start::At(inner.events.len()),
+            Some((next, at)) if at >= oldest => Start::At(next),
+            Some(_) => {
+                let first = inner.events.iter().position(|event| event.at >= oldest);
+                Start::Outdated(first.unwrap_or(inner.events.len()))
+            }
+        }
+    }
+
+    /// Copies the next frames for a subscriber with this cursor into `batch`, about `max_bytes` of them,
+    /// and says where to go on. The frames themselves are shared, not copied.
+    pub(crate) fn read(
+        &self,
+        from: Position,
+        cursor: Option<i64>,
+        max_bytes: usize,
+        batch: &mut Vec<Bytes>,
+    ) -> Position {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let mut position = from;
+        let mut bytes = 0;
+        for event in inner.events.iter().skip(from) {
+            if bytes >= max_bytes {
+                break;
+            }
+            position += 1;
+            if cursor.is_none_or(|cursor| event.is_after(cursor)) {
+                bytes += event.frame.len() + FRAME_OVERHEAD;
+                batch.push(event.frame.clone());
+            }
+        }
+        position
+    }
+
+    /// The number of frames, and when it changes.
+    pub(crate) fn length(&self) -> watch::Receiver<Position> {
+        self.length.subscribe()
+    }
+
+    /// The number of the last event.
+    pub(crate) fn last_seq(&self) -> i64 {
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last_seq
+    }
+}
+
+impl Inner {
+    fn push(&mut self, seq: Option<i64>, at: SystemTime, frame: Bytes) {
+        let highest = seq.map_or(self.last_seq, |seq| seq.max(self.last_seq));
+        self.events.push(Event {
+            frame,
+            seq: seq.unwrap_or(self.last_seq),
+            numbered: seq.is_some(),
+            at,
+        });
+        self.last_seq = highest;
+    }
+}
+
+/// Bytes added to each frame when a batch is measured, so that a batch of empty frames ends too.
+const FRAME_OVERHEAD: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn log(seqs: &[Option<i64>]) -> EventLog {
+        let at = SystemTime::now();
+        let frames = seqs
+            .iter()
+            .enumerate()
+            .map(|(index, seq)| (*seq, at, Bytes::from(vec![u8::try_from(index).unwrap()])))
+            .collect();
+        EventLog::new(frames, None)
+    }
+
+    fn served(log: &EventLog, cursor: Option<i64>) -> Vec<u8> {
+        let Start::At(start) = log.start(cursor, SystemTime::now(), DAY) else {
+            panic!("not served");
+        };
+        let mut batch = Vec::new();
+        log.read(start, cursor, usize::MAX, &mut batch);
+        batch.iter().map(|frame| frame[0]).collect()
+    }
+
+    #[test]
+    fn a_cursor_gets_what_is_numbered_higher_and_the_broken_frames_after_it() {
+        let log = log(&[Some(1), None, Some(2), Some(4), Some(3), None, Some(5)]);
+        assert_eq!(served(&log, Some(0)), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(served(&log, Some(1)), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(served(&log, Some(2)), [3, 4, 5, 6]);
+        assert_eq!(served(&log, Some(3)), [3, 5, 6]);
+        assert_eq!(served(&log, Some(4)), [5, 6]);
+        assert!(served(&log, Some(5)).is_empty());
+        assert!(served(&log, None).is_empty());
+    }
+
+    #[test]
+    fn a_cursor_ahead_of_the_log_is_in_the_future_also_when_the_log_is_empty() {
+        let now = SystemTime::now();
+        assert_eq!(log(&[Some(7)]).start(Some(8), now, DAY), Start::Future);
+        assert_eq!(log(&[]).start(Some(1), now, DAY), Start::Future);
+        assert_eq!(log(&[]).start(Some(0), now, DAY), Start::At(0));
+    }
+
+    #[test]
+    fn a_cursor_older_than_the_window_starts_at_the_window() {
+        let now = SystemTime::now();
+        let frame = Bytes::from_static(b"x");
+        let log = EventLog::new(
+            vec![
+                (Some(1), now - 3 * DAY, frame.clone()),
+                (Some(2), now - 2 * DAY, frame.clone()),
+                (Some(3), now, frame),
+            ],
+            None,
+        );
+        assert_eq!(log.start(Some(0), now, DAY), Start::Outdated(2));
+        assert_eq!(log.start(Some(1), now, DAY), Start::Outdated(2));
+        assert_eq!(log.start(Some(2), now, DAY), Start::At(2));
+        assert_eq!(log.start(Some(0), now, 9 * DAY), Start::At(0));
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_goes_on_where_it_ended() {
+        let log = log(&[Some(1), Some(2), Some(3)]);
+        let mut batch = Vec::new();
+        let position = log.read(0, Some(0), 20, &mut batch);
+        assert_eq!((position, batch.len()), (2, 2));
+        assert_eq!(log.read(position, Some(0), 20, &mut batch), 3);
+        assert_eq!(batch.len(), 3);
+    }
+}

@@ -1,0 +1,163 @@
+//! One request to one method: what came, and the questions that a method asks of it, in the order of the
+//! reference PDS (parameters, then authorization, then input).
+
+use atcomms_lexicon::Did;
+use axum::http::{HeaderMap, Uri, header};
+use bytes::Bytes;
+
+use super::State;
+use crate::input::Input;
+use crate::params::Params;
+use crate::session::{Claims, Scope, invalid_token};
+use crate::xrpc::XrpcError;
+
+/// A request to an XRPC method.
+pub(super) struct Call<'a> {
+    pub(super) pds: &'a State,
+    pub(super) params: Params<'a>,
+    headers: &'a HeaderMap,
+    /// Reading the body may have failed, which is told only once the caller has been let in.
+    body: Result<Bytes, XrpcError>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(
+        pds: &'a State,
+        method: &'a str,
+        uri: &Uri,
+        headers: &'a HeaderMap,
+        body: Result<Bytes, XrpcError>,
+    ) -> Self {
+        Self {
+            pds,
+            params: Params::new(method, uri),
+            headers,
+            body,
+        }
+    }
+
+    /// The caller, by an access token of any scope.
+    pub(super) fn caller(&self) -> Result<Did, XrpcError> {
+        self.access(&[Scope::Access, Scope::AppPass, Scope::AppPassPrivileged])
+    }
+
+    /// The caller, by an access token that the account's own password gave.
+    pub(super) fn owner(&self) -> Result<Did, XrpcError> {
+        self.access(&[Scope::Access])
+    }
+
+    /// The caller of a method that needs none.
+    pub(super) fn optional_caller(&self) -> Result<Option<Did>, XrpcError> {
+        match self.authorization()? {
+            Authorization::None => Ok(None),
+            Authorization::Basic => Err(XrpcError::unauthorized("Authentication Required")),
+            _ => self.caller().map(Some),
+        }
+    }
+
+    /// The claims of a refresh token.
+    pub(super) fn refresh(&self, allow_expired: bool) -> Result<Claims, XrpcError> {
+        let Authorization::Bearer(token) = self.authorization()? else {
+            return Err(XrpcError::auth_missing());
+        };
+        let claims = self
+            .pds
+            .tokens
+            .verify(token, true, self.pds.now_seconds(), allow_expired)?;
+        match claims.scope {
+            Scope::Refresh => Ok(claims),
+            _ => Err(invalid_token("Bad token scope")),
+        }
+    }
+
+    /// The JSON input.
+    pub(super) fn input(&self) -> Result<Input, XrpcError> {
+        match self.mime_type() {
+            Some(mime_type) if mime_type.eq_ignore_ascii_case("application/json") => {
+                Input::parse(&self.bytes()?)
+            }
+            Some(other) => Err(XrpcError::invalid(format!(
+                "Wrong request encoding (Content-Type): {other}"
+            ))),
+            None => Err(no_encoding()),
+        }
+    }
+
+    /// That there is no input.
+    pub(super) fn no_input(&self) -> Result<(), XrpcError> {
+        if self.bytes()?.is_empty() {
+            return Ok(());
+        }
+        Err(XrpcError::invalid(
+            "A request body was provided when none was expected",
+        ))
+    }
+
+    /// The body as it is, and its MIME type.
+    pub(super) fn upload(&self) -> Result<(String, Bytes), XrpcError> {
+        let mime_type = self.mime_type().ok_or_else(no_encoding)?;
+        Ok((mime_type.to_owned(), self.bytes()?))
+    }
+
+    fn bytes(&self) -> Result<Bytes, XrpcError> {
+        self.body.clone()
+    }
+
+    /// The content type without its parameters, if it is one.
+    fn mime_type(&self) -> Option<&str> {
+        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let mime_type = value.split(';').next()?.trim();
+        mime_type.contains('/').then_some(mime_type)
+    }
+
+    fn access(&self, scopes: &[Scope]) -> Result<Did, XrpcError> {
+        let token = match self.authorization()? {
+            Authorization::Bearer(token) => token,
+            Authorization::None => return Err(XrpcError::auth_missing()),
+            Authorization::Basic => return Err(invalid_token("Unexpected authorization type")),
+        };
+        let claims = self
+            .pds
+            .tokens
+            .verify(token, false, self.pds.now_seconds(), false)?;
+        if !scopes.contains(&claims.scope) {
+            return Err(invalid_token("Bad token scope"));
+        }
+        let did = claims
+            .sub
+            .parse()
+            .map_err(|_| invalid_token("Malformed token"))?;
+        self.pds.stream.faults.on_request()?;
+        Ok(did)
+    }
+
+    fn authorization(&self) -> Result<Authorization<'_>, XrpcError> {
+        let Some(value) = self.headers.get(header::AUTHORIZATION) else {
+            return Ok(Authorization::None);
+        };
+        let value = value
+            .to_str()
+            .map_err(|_| invalid_token("Malformed authorization header"))?;
+        let Some((kind, token)) = value.split_once(' ') else {
+            return Err(invalid_token("Malformed authorization header"));
+        };
+        match kind.to_ascii_lowercase().as_str() {
+            "bearer" => Ok(Authorization::Bearer(token.trim())),
+            "basic" | "dpop" => Ok(Authorization::Basic),
+            _ => Err(invalid_token(&format!(
+                "Unsupported authorization type: {kind}"
+            ))),
+        }
+    }
+}
+
+enum Authorization<'a> {
+    None,
+    Bearer(&'a str),
+    /// A kind that exists, but that no method here takes.
+    Basic,
+}
+
+fn no_encoding() -> XrpcError {
+    XrpcError::invalid("Request encoding (Content-Type) required but not provided")
+}
