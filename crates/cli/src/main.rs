@@ -1,1 +1,67 @@
-fn main() {}
+//! The `atcomms` command: the way in which programs in any language use atcomms.
+
+mod args;
+mod commands;
+mod context;
+mod exit;
+mod line;
+mod once;
+mod state;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::exit::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = start(cli);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("atcomms: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Outcome {
+    let filter = EnvFilter::try_new(&cli.global.log).map_err(|error| {
+        Failure::Usage(format!(
+            "--log {}: {error}; use error, warn, info, debug or trace",
+            cli.global.log
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(run(cli));
+    // A command that reads stdin may still block a thread; it must not hold up the exit.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(cli: Cli) -> Outcome {
+    let context = Context::new(cli.global)?;
+    match cli.command {
+        Command::Devnet(args) => commands::devnet::run(args).await,
+        Command::Login(args) => commands::login::run(&context, args).await,
+        Command::Whoami(args) => commands::whoami::run(&context, args).await,
+        Command::Send(args) => commands::send::send(&context, args).await,
+        Command::Broadcast(args) => commands::send::broadcast(&context, args).await,
+        Command::Watch(args) => commands::watch::run(&context, args).await,
+        Command::Request(args) => commands::request::run(&context, args).await,
+        Command::Serve(args) => commands::serve::run(&context, args).await,
+    }
+}

@@ -179,6 +179,15 @@ impl<'f> OpenCommit<'f> {
     /// [`VerifyError`], the first in the order of the checks.
     pub fn verify(&self, key: &VerifyingKey) -> Result<VerifiedCommit, VerifyError> {
         self.block.verify(key).map_err(|_| VerifyError::Signature)?;
+        self.check().map(VerifiedCommit)
+    }
+
+    /// Checks everything but the signature: that the tree holds the operations, and that they are
+    /// all that was done. For readers who have no key, and take a relay's word.
+    ///
+    /// # Errors
+    /// [`VerifyError`], the first in the order of the checks.
+    pub fn check(&self) -> Result<CheckedCommit, VerifyError> {
         check_distinct(&self.frame.ops)?;
         let ops = self
             .frame
@@ -200,7 +209,7 @@ impl<'f> OpenCommit<'f> {
             None if self.since.is_none() && before == Tree::new().root_cid() => {}
             None => return Err(VerifyError::NoPrevData),
         }
-        Ok(VerifiedCommit {
+        Ok(CheckedCommit {
             did: self.did.clone(),
             rev: self.rev,
             since: self.since,
@@ -211,7 +220,7 @@ impl<'f> OpenCommit<'f> {
         })
     }
 
-    fn op(&self, op: &RepoOp<'_>) -> Result<VerifiedOp, VerifyError> {
+    fn op(&self, op: &RepoOp<'_>) -> Result<CheckedOp, VerifyError> {
         let invalid = || VerifyError::OpInvalid {
             path: shown(op.path),
         };
@@ -230,7 +239,7 @@ impl<'f> OpenCommit<'f> {
                 self.limits.record(&self.car, cid, op.path)?,
             )),
         };
-        Ok(VerifiedOp {
+        Ok(CheckedOp {
             action: op.action,
             collection: collection.parse().map_err(|_| invalid())?,
             rkey: rkey.parse().map_err(|_| invalid())?,
@@ -260,20 +269,40 @@ fn check_distinct(ops: &[RepoOp<'_>]) -> Result<(), VerifyError> {
 }
 
 /// A commit that was verified in full: it is signed by the repository's key, and its operations are all
-/// that it did. Only [`verify_commit`] and [`OpenCommit::verify`] make one.
+/// that it did. Only [`verify_commit`] and [`OpenCommit::verify`] make one. What it says is read as
+/// that of a [`CheckedCommit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedCommit {
+pub struct VerifiedCommit(CheckedCommit);
+
+impl std::ops::Deref for VerifiedCommit {
+    type Target = CheckedCommit;
+
+    fn deref(&self) -> &CheckedCommit {
+        &self.0
+    }
+}
+
+impl From<VerifiedCommit> for CheckedCommit {
+    fn from(commit: VerifiedCommit) -> Self {
+        commit.0
+    }
+}
+
+/// A commit that agrees with itself: hashes, tree and operations. Whether its repository's key signed it
+/// is not said: that is what a [`VerifiedCommit`] is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedCommit {
     did: Did,
     rev: Tid,
     since: Option<Tid>,
     commit: Cid,
     data: Cid,
     prev_data: Option<Cid>,
-    ops: Vec<VerifiedOp>,
+    ops: Vec<CheckedOp>,
 }
 
-impl VerifiedCommit {
-    /// The repository, whose key signed.
+impl CheckedCommit {
+    /// The repository.
     #[must_use]
     pub fn did(&self) -> &Did {
         &self.did
@@ -311,13 +340,13 @@ impl VerifiedCommit {
 
     /// What the commit did, in the envelope's order.
     #[must_use]
-    pub fn ops(&self) -> &[VerifiedOp] {
+    pub fn ops(&self) -> &[CheckedOp] {
         &self.ops
     }
 
     /// Takes the operations out.
     #[must_use]
-    pub fn into_ops(self) -> Vec<VerifiedOp> {
+    pub fn into_ops(self) -> Vec<CheckedOp> {
         self.ops
     }
 
@@ -331,9 +360,9 @@ impl VerifiedCommit {
     }
 }
 
-/// An operation of a verified commit.
+/// An operation of a checked commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedOp {
+pub struct CheckedOp {
     action: Action,
     collection: Nsid,
     rkey: RecordKey,
@@ -342,7 +371,7 @@ pub struct VerifiedOp {
     record: Option<Bytes>,
 }
 
-impl VerifiedOp {
+impl CheckedOp {
     /// What was done.
     #[must_use]
     pub fn action(&self) -> Action {

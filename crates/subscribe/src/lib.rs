@@ -1,1 +1,50 @@
-//! (in the making)
+//! The way in: watches what agents write, and hands out each operation once, verified.
+//!
+//! A [`Subscriber`] says what to watch: hosts ([`Source`]), repositories and collections, and how much
+//! trust is required. It becomes a [`Subscription`], a stream of [`Delivery`]s, or of one record type by
+//! [`Subscription::typed`]. On the way every frame is looked at in place; a commit in scope is checked in
+//! full (hashes, signature, operations against the signed tree) before anything of it is delivered. What
+//! fails is counted by reason ([`Summary`]) and never ends the stream.
+//!
+//! Nothing is kept on disk: a subscription begins live or from a cursor, and what was delivered is
+//! forgotten with the process.
+//!
+//! ```
+//! use atcomms_devnet::Devnet;
+//! use atcomms_identity::Resolver;
+//! use atcomms_subscribe::{From, Source, Subscriber};
+//! use futures::StreamExt;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> { tokio::runtime::Runtime::new()?.block_on(async {
+//!
+//! let net = Devnet::start().await?;
+//! let resolver = Resolver::builder().plc(net.plc_url().parse()?).allow_loopback(true).build();
+//! let host = Source::firehose(net.pds()[0].url())?;
+//! let mut subscription = Subscriber::new(resolver).source(host).from(From::Start).start()?;
+//! subscription.connected().await;
+//! assert_eq!(subscription.summary().delivered, 0); // nobody has written anything yet
+//! # Ok(()) }) }
+//! ```
+
+mod clock;
+mod connection;
+mod counters;
+mod delivery;
+mod driver;
+mod engine;
+mod proof;
+mod scope;
+mod source;
+mod subscriber;
+mod subscription;
+mod trust;
+
+pub use atcomms_repo::frame::Action;
+pub use connection::Connection;
+pub use counters::Summary;
+pub use delivery::{Delivery, Undecodable};
+pub use proof::{ProofError, Proven, prove};
+pub use scope::{CollectionPattern, PatternError, Scope, Who};
+pub use source::{From, FromError, Source, SourceError};
+pub use subscriber::{SubscribeError, Subscriber};
+pub use subscription::{StreamError, Subscription, Typed};
+pub use trust::{Continuity, Trust};

@@ -3,7 +3,7 @@
 use atcomms_lexicon::{Did, Tid};
 use cid::Cid;
 
-use super::{Limits, VerifiedCommit, VerifyError};
+use super::{CheckedCommit, Limits, VerifyError};
 use crate::car::Car;
 use crate::commit::CommitBlock;
 use crate::digest;
@@ -20,9 +20,9 @@ pub struct Head {
 }
 
 impl Head {
-    /// How a verified commit relates to this state.
+    /// How a commit relates to this state.
     #[must_use]
-    pub fn relation(&self, commit: &VerifiedCommit) -> Relation {
+    pub fn relation(&self, commit: &CheckedCommit) -> Relation {
         Relation::between(self, commit.rev, commit.since, commit.prev_data)
     }
 }

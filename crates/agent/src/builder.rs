@@ -1,0 +1,129 @@
+//! How an agent comes to its network: a directory, a PDS, sources, a login.
+
+use atcomms_identity::{ResolveError, Resolver, ResolverBuilder, is_loopback_url};
+use atcomms_lexicon::Address;
+use atcomms_publish::{
+    LoginError, Publisher, SavedSession, SecretString, Session, SessionBuilder, SessionStore,
+};
+use atcomms_subscribe::Source;
+use url::Url;
+
+use crate::agent::Agent;
+
+/// Why an agent could not be brought to its network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The account could not be found.
+    #[error(
+        "cannot find out where {address} is: {source}; if it is not on the public network, name its PDS"
+    )]
+    Resolve {
+        /// The account.
+        address: String,
+        /// What went wrong.
+        source: ResolveError,
+    },
+    /// The PDS did not let us in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+}
+
+/// Says how to reach the network; ends in [`AgentBuilder::login`] or [`AgentBuilder::resume`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing happens until `login` or `resume`"]
+pub struct AgentBuilder {
+    plc: Option<Url>,
+    pds: Option<Url>,
+    sources: Vec<Source>,
+    session: SessionBuilder,
+}
+
+impl AgentBuilder {
+    /// The did:plc directory; the public one if none is named. One on this machine also means that
+    /// PDSs on this machine may be talked to.
+    pub fn plc(mut self, plc: Url) -> Self {
+        self.plc = Some(plc);
+        self
+    }
+
+    /// The account's PDS, so that it need not be looked up.
+    pub fn pds(mut self, pds: Url) -> Self {
+        self.pds = Some(pds);
+        self
+    }
+
+    /// A host to watch: a relay, or a PDS.
+    pub fn source(mut self, source: Source) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// Where the session's tokens are kept; in memory if nowhere else.
+    pub fn session_store(mut self, store: impl SessionStore) -> Self {
+        self.session = self.session.store(store);
+        self
+    }
+
+    /// Logs in with an app password. Cancel safe: nothing is kept of a login that was not finished.
+    ///
+    /// # Errors
+    /// The account or its PDS is not found, or the PDS refuses.
+    pub async fn login(
+        self,
+        account: impl Into<Address>,
+        password: SecretString,
+    ) -> Result<Agent, ConnectError> {
+        let account = account.into();
+        let pds = match &self.pds {
+            Some(pds) => pds.clone(),
+            None => {
+                let identity = self.resolver(None).resolve(&account).await;
+                identity
+                    .map_err(|source| ConnectError::Resolve {
+                        address: account.to_string(),
+                        source,
+                    })?
+                    .pds
+            }
+        };
+        let session = self
+            .session
+            .clone()
+            .login(pds, account.as_str(), password)
+            .await?;
+        Ok(self.agent(session))
+    }
+
+    /// Goes on with a session that was kept.
+    ///
+    /// # Errors
+    /// What was kept is damaged.
+    pub fn resume(self, saved: SavedSession) -> Result<Agent, ConnectError> {
+        let session = self.session.clone().resume(saved)?;
+        Ok(self.agent(session))
+    }
+
+    fn agent(self, session: Session) -> Agent {
+        let resolver = self.resolver(Some(session.pds()));
+        Agent::new(Publisher::new(session), resolver, self.sources)
+    }
+
+    fn resolver(&self, pds: Option<&Url>) -> Resolver {
+        let mut builder = match &self.plc {
+            Some(plc) => resolver(plc.clone()),
+            None => Resolver::builder(),
+        };
+        if let Some(pds) = pds.or(self.pds.as_ref()) {
+            builder = builder.handle_server(pds.clone());
+        }
+        builder.build()
+    }
+}
+
+/// A resolver for this directory. A directory on this machine means a network on this machine: only
+/// then are loopback addresses allowed.
+pub fn resolver(plc: Url) -> ResolverBuilder {
+    let local = is_loopback_url(&plc);
+    Resolver::builder().plc(plc).allow_loopback(local)
+}

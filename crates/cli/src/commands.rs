@@ -1,0 +1,26 @@
+//! One file for each command.
+
+pub(crate) mod devnet;
+pub(crate) mod login;
+pub(crate) mod request;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod watch;
+pub(crate) mod whoami;
+
+/// Waits for Ctrl-C, or for the signal with which services are stopped.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                // Without a handler there is nothing to wait for: then the program ends as by default.
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,37 @@
+//! Whether the sources of a subscription are connected.
+
+use tokio::sync::watch;
+
+/// How many sources are connected, and whether any ever was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) up: usize,
+    pub(crate) ever: bool,
+}
+
+/// Tells whether a subscription's sources are connected; cheap to clone, and independent of the
+/// subscription's own handle.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    sources: usize,
+    links: watch::Receiver<Links>,
+}
+
+impl Connection {
+    pub(crate) fn new(sources: usize, links: watch::Receiver<Links>) -> Self {
+        Connection { sources, links }
+    }
+
+    /// Waits until every source is connected; what happens from then on is seen. Returns at once if
+    /// the subscription is over. Cancel safe.
+    pub async fn established(&mut self) {
+        let sources = self.sources;
+        // The sender lives as long as the driver; without it there is nothing left to wait for.
+        let _ = self.links.wait_for(|links| links.up >= sources).await;
+    }
+
+    /// Whether any source was ever reached.
+    pub fn was_established(&self) -> bool {
+        self.links.borrow().ever
+    }
+}

@@ -1,0 +1,205 @@
+//! The only loop that does I/O: it reads frames and answers, hands them to the engine, and does what
+//! the engine asks for. A full delivery queue stops the reading: the reader's pace is the sockets'.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use atcomms_identity::Resolver;
+use atcomms_lexicon::Did;
+use futures::stream::{FuturesUnordered, SelectAll};
+use futures::{Stream, StreamExt};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::micros;
+use crate::connection::Links;
+use crate::counters::Counters;
+use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::source::SourceEvent;
+use crate::source::firehose::Progress;
+use crate::subscription::{Item, StreamError};
+
+/// One source as the driver drives it.
+pub(crate) struct Feed {
+    pub(crate) host: Arc<str>,
+    pub(crate) progress: Progress,
+    pub(crate) events: Pin<Box<dyn Stream<Item = SourceEvent> + Send>>,
+}
+
+/// A source as it is known while it runs.
+struct Host {
+    name: Arc<str>,
+    progress: Progress,
+    up: bool,
+}
+
+type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
+type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
+
+pub(crate) struct Driver {
+    engine: Engine,
+    resolver: Resolver,
+    hosts: Vec<Host>,
+    events: Events,
+    lookups: Lookups,
+    items: mpsc::Sender<Item>,
+    links: watch::Sender<Links>,
+    counters: Arc<Counters>,
+    idle: Option<Duration>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        engine: Engine,
+        resolver: Resolver,
+        feeds: Vec<Feed>,
+        items: mpsc::Sender<Item>,
+        links: watch::Sender<Links>,
+        counters: Arc<Counters>,
+        idle: Option<Duration>,
+    ) -> Self {
+        let mut hosts = Vec::new();
+        let mut events = Events::new();
+        for (index, feed) in feeds.into_iter().enumerate() {
+            hosts.push(Host {
+                name: feed.host,
+                progress: feed.progress,
+                up: false,
+            });
+            events.push(feed.events.map(move |event| (index, event)).boxed());
+        }
+        Driver {
+            engine,
+            resolver,
+            hosts,
+            events,
+            lookups: Lookups::new(),
+            items,
+            links,
+            counters,
+            idle,
+        }
+    }
+
+    /// Runs until the subscriber is gone, the sources are silent for the idle time, or the engine stops.
+    pub(crate) async fn run(mut self) {
+        let mut last_event = Instant::now();
+        let silence = tokio::time::sleep(self.idle.unwrap_or(Duration::MAX / 4));
+        tokio::pin!(silence);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.items.closed() => return,
+                Some((did, answer)) = self.lookups.next(), if !self.lookups.is_empty() => {
+                    self.engine.resolved(&did, answer, micros());
+                }
+                Some((index, event)) = self.events.next() => {
+                    if let SourceEvent::Frame(_) = event {
+                        last_event = Instant::now();
+                    }
+                    self.source(index, event, last_event);
+                }
+                () = &mut silence, if self.idle.is_some() => {
+                    let idle = self.idle.unwrap_or_default();
+                    let until = last_event + idle;
+                    if until <= Instant::now() && self.lookups.is_empty() {
+                        return;
+                    }
+                    let next = until.max(Instant::now() + idle.min(Duration::from_millis(100)));
+                    silence.as_mut().reset(next.into());
+                    continue;
+                }
+            }
+            if !self.carry_out().await {
+                return;
+            }
+        }
+    }
+
+    fn source(&mut self, index: SourceIndex, event: SourceEvent, now: Instant) {
+        let Some(host) = self.hosts.get_mut(index) else {
+            return;
+        };
+        match event {
+            SourceEvent::Frame(bytes) => {
+                self.counters.frame(now);
+                if let Some(seq) = self.engine.frame(index, bytes, micros()) {
+                    host.progress.set(seq);
+                }
+                return;
+            }
+            SourceEvent::Connected => {
+                tracing::info!(host = %host.name, "connected");
+                host.up = true;
+            }
+            SourceEvent::Disconnected(why) => {
+                tracing::warn!(host = %host.name, "not connected: {why}; trying again");
+                host.up = false;
+            }
+        }
+        let up = self.hosts.iter().filter(|host| host.up).count();
+        self.links.send_modify(|links| {
+            *links = Links {
+                up,
+                ever: links.ever || up > 0,
+            }
+        });
+    }
+
+    /// Does what the engine asks for; false when the subscription is over.
+    async fn carry_out(&mut self) -> bool {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Deliver(delivery) => {
+                    if self.items.send(Item::Delivery(delivery)).await.is_err() {
+                        return false;
+                    }
+                }
+                Output::Undecodable(undecodable) => {
+                    if self
+                        .items
+                        .send(Item::Undecodable(undecodable))
+                        .await
+                        .is_err()
+                    {
+                        return false;
+                    }
+                }
+                Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
+                Output::Forget { did } => self.resolver.forget(&did).await,
+                Output::Stop { source, error } => {
+                    let host = self
+                        .hosts
+                        .get(source)
+                        .map(|host| host.name.to_string())
+                        .unwrap_or_default();
+                    // The subscriber may be gone already: then there is nobody left to tell.
+                    let _ = self
+                        .items
+                        .send(Item::Stopped(StreamError::Refused { host, error }))
+                        .await;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn look_up(&self, did: Did, fresh: bool, after: Duration) {
+        let resolver = self.resolver.clone();
+        self.lookups.push(Box::pin(async move {
+            tokio::time::sleep(after).await;
+            let resolved = if fresh {
+                resolver.refresh(&did).await
+            } else {
+                resolver.resolve_did(&did).await
+            };
+            let answer = match resolved {
+                Ok(identity) => KeyAnswer::Key(identity.key),
+                Err(error) if error.is_transient() => KeyAnswer::Unavailable(error.to_string()),
+                Err(error) => KeyAnswer::None(error.to_string()),
+            };
+            (did, answer)
+        }));
+    }
+}

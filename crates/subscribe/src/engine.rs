@@ -1,0 +1,247 @@
+//! Decides, frame by frame, what is delivered. Sans-IO: frames, answers and the time go in, deliveries
+//! and questions come out of [`Engine::poll`]; no sockets, no clock, no tasks.
+//!
+//! A commit in scope waits here, bounded, while its author's key is looked up; commits of other
+//! repositories pass it. The commits of one repository never overtake each other.
+
+mod control;
+mod judgement;
+mod repository;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atcomms_lexicon::Did;
+use atcomms_repo::VerifyingKey;
+use atcomms_repo::frame::{self, Kind};
+use bytes::Bytes;
+
+use self::repository::{Held, Key, Repositories};
+use crate::counters::Counters;
+use crate::delivery::{Delivery, Undecodable};
+use crate::scope::Scope;
+use crate::trust::Trust;
+
+/// Which of the subscription's sources.
+pub(crate) type SourceIndex = usize;
+
+/// Commits of one repository that wait for its key: a busy agent's minute.
+const HELD_PER_REPOSITORY: usize = 256;
+/// Bytes of all commits that wait for keys: what a subscriber can spare while a directory is down.
+const HELD_BYTES: usize = 64 * 1024 * 1024;
+/// A key is looked up again after this long, so that a rotation is noticed without an `#identity` event.
+const KEY_TTL_MICROS: u64 = 10 * 60 * 1_000_000;
+/// The first wait before a directory that was down is asked again; it doubles.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The longest such wait.
+const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+/// What a look-up brought.
+#[derive(Debug)]
+pub(crate) enum KeyAnswer {
+    /// The author's signing key.
+    Key(VerifyingKey),
+    /// Nobody could say for now.
+    Unavailable(String),
+    /// There is none, and asking again will not help.
+    None(String),
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Deliver(Delivery),
+    Undecodable(Undecodable),
+    /// Look up the key of this repository, past the cache if `fresh`, not before `after`.
+    Resolve {
+        did: Did,
+        fresh: bool,
+        after: Duration,
+    },
+    /// What was resolved of this repository is out of date.
+    Forget {
+        did: Did,
+    },
+    /// The source refuses us; an operator must act.
+    Stop {
+        source: SourceIndex,
+        error: String,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    scope: Scope,
+    required: Trust,
+    hosts: Vec<Arc<str>>,
+    repositories: Repositories,
+    held_bytes: usize,
+    outputs: VecDeque<Output>,
+    counters: Arc<Counters>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        scope: Scope,
+        required: Trust,
+        hosts: Vec<Arc<str>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Engine {
+            scope,
+            required,
+            hosts,
+            repositories: Repositories::default(),
+            held_bytes: 0,
+            outputs: VecDeque::new(),
+            counters,
+        }
+    }
+
+    /// What to do next, oldest first.
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes in one frame; gives its sequence number, if it has one.
+    pub(crate) fn frame(&mut self, source: SourceIndex, bytes: Bytes, now: u64) -> Option<i64> {
+        let peek = match frame::peek(&bytes) {
+            Ok(peek) => peek,
+            Err(error) => {
+                tracing::debug!(%error, "a frame was skipped");
+                self.counters.rejected(error.reason());
+                return None;
+            }
+        };
+        let seq = peek.seq();
+        match peek.kind() {
+            Kind::Commit => {
+                let did = peek.did().unwrap_or_default();
+                if self.scope.wants_commit(did, peek.op_paths()) {
+                    match did.parse::<Did>() {
+                        Ok(did) => self.commit(source, did, bytes, now),
+                        Err(_) => self.counters.rejected("did_syntax"),
+                    }
+                }
+            }
+            Kind::Unknown => {}
+            _ => self.control(source, &bytes),
+        }
+        seq
+    }
+
+    /// Takes in the answer to an [`Output::Resolve`].
+    pub(crate) fn resolved(&mut self, did: &Did, answer: KeyAnswer, now: u64) {
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return;
+        };
+        let Key::Asked { fresh, attempts } = repository.key else {
+            return;
+        };
+        match answer {
+            KeyAnswer::Key(key) => {
+                repository.key = Key::Known { key, since: now };
+                self.release(did, fresh, now);
+            }
+            KeyAnswer::Unavailable(why) if self.required > Trust::Relayed => {
+                tracing::warn!(%did, "its key cannot be looked up yet: {why}");
+                let after = RETRY_AT_MOST.min(RETRY_AFTER * 2u32.saturating_pow(attempts.min(16)));
+                repository.key = Key::Asked {
+                    fresh,
+                    attempts: attempts.saturating_add(1),
+                };
+                self.outputs.push_back(Output::Resolve {
+                    did: did.clone(),
+                    fresh,
+                    after,
+                });
+            }
+            KeyAnswer::Unavailable(why) | KeyAnswer::None(why) => {
+                tracing::debug!(%did, "it has no key: {why}");
+                repository.key = Key::Unknown;
+                self.without_key(did, now);
+            }
+        }
+    }
+
+    fn commit(&mut self, source: SourceIndex, did: Did, bytes: Bytes, now: u64) {
+        let followed = self.scope.follows(did.as_str());
+        let repository = self.repositories.entry(&did, followed);
+        if let Key::Known { since, .. } = repository.key
+            && now.saturating_sub(since) > KEY_TTL_MICROS
+        {
+            repository.key = Key::Unknown;
+        }
+        if repository.held.is_empty()
+            && let Key::Known { key, .. } = &repository.key
+        {
+            let key = key.clone();
+            self.judge(Held { source, bytes }, &did, Some(&key), false, now);
+            return;
+        }
+        if repository.held.len() >= HELD_PER_REPOSITORY
+            || self.held_bytes + bytes.len() > HELD_BYTES
+        {
+            self.counters.rejected("held_too_long");
+            return;
+        }
+        self.held_bytes += bytes.len();
+        repository.held.push_back(Held { source, bytes });
+        self.ask(&did, false);
+    }
+
+    /// Asks for the key of a repository, unless that is under way.
+    fn ask(&mut self, did: &Did, fresh: bool) {
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return;
+        };
+        if !matches!(repository.key, Key::Asked { .. }) {
+            repository.key = Key::Asked { fresh, attempts: 0 };
+            self.outputs.push_back(Output::Resolve {
+                did: did.clone(),
+                fresh,
+                after: Duration::ZERO,
+            });
+        }
+    }
+
+    /// Judges what waited for this key; stops when a commit asks for a fresh one.
+    fn release(&mut self, did: &Did, mut fresh: bool, now: u64) {
+        while let Some(repository) = self.repositories.get_mut(did) {
+            let Key::Known { key, .. } = &repository.key else {
+                return;
+            };
+            let key = key.clone();
+            let Some(held) = repository.held.pop_front() else {
+                return;
+            };
+            self.held_bytes -= held.bytes.len();
+            self.judge(held, did, Some(&key), fresh, now);
+            // Only the commit that asked for a fresh key may be refused without asking once more.
+            fresh = false;
+        }
+    }
+
+    /// Judges what waited for a key that does not come.
+    fn without_key(&mut self, did: &Did, now: u64) {
+        while let Some(held) = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.held.pop_front())
+        {
+            self.held_bytes -= held.bytes.len();
+            self.judge(held, did, None, true, now);
+        }
+    }
+
+    /// Puts a commit back to the front: a fresh key may prove it.
+    fn hold_again(&mut self, held: Held, did: &Did) {
+        if let Some(repository) = self.repositories.get_mut(did) {
+            self.held_bytes += held.bytes.len();
+            repository.held.push_front(held);
+            repository.key = Key::Unknown;
+            self.ask(did, true);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the engine knows of one repository, and a bounded table of those that nobody follows by name.
+
+use std::collections::{HashMap, VecDeque};
+
+use atcomms_lexicon::Did;
+use atcomms_repo::VerifyingKey;
+use atcomms_repo::verify::Head;
+use bytes::Bytes;
+
+use super::SourceIndex;
+
+/// A stranger is remembered for dropping what was seen already. The table has two generations of this
+/// many; the older one is forgotten when the newer is full: at about 400 bytes each, 50 MB at most.
+const STRANGERS_PER_GENERATION: usize = 65_536;
+
+/// How the author's key is at the moment.
+#[derive(Debug, Default)]
+pub(super) enum Key {
+    #[default]
+    Unknown,
+    /// Asked for; `fresh` when a signature failed under the one that was known.
+    Asked { fresh: bool, attempts: u32 },
+    /// Known since this time (microseconds), freshly resolved because of a failed signature or not.
+    Known { key: VerifyingKey, since: u64 },
+}
+
+/// A commit that waits for its author's key.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) source: SourceIndex,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Repository {
+    /// The newest commit that we verified ourselves.
+    pub(super) head: Option<Head>,
+    pub(super) key: Key,
+    pub(super) held: VecDeque<Held>,
+}
+
+/// All repositories that were in scope, those without anything waiting bounded in number.
+#[derive(Debug, Default)]
+pub(super) struct Repositories {
+    followed: HashMap<Did, Repository>,
+    young: HashMap<Did, Repository>,
+    old: HashMap<Did, Repository>,
+}
+
+impl Repositories {
+    /// The entry of a repository, made if there is none.
+    pub(super) fn entry(&mut self, did: &Did, followed: bool) -> &mut Repository {
+        if followed {
+            return self.followed.entry(did.clone()).or_default();
+        }
+        if !self.young.contains_key(did) {
+            let known = self.old.remove(did).unwrap_or_default();
+            if self.young.len() >= STRANGERS_PER_GENERATION {
+                self.age();
+            }
+            self.young.insert(did.clone(), known);
+        }
+        self.young.entry(did.clone()).or_default()
+    }
+
+    /// The entry of a repository, if there is one.
+    pub(super) fn get_mut(&mut self, did: &Did) -> Option<&mut Repository> {
+        self.followed
+            .get_mut(did)
+            .or_else(|| self.young.get_mut(did))
+            .or_else(|| self.old.get_mut(did))
+    }
+
+    /// Forgets the older generation, except for repositories with commits that wait.
+    fn age(&mut self) {
+        let busy: Vec<_> = self
+            .old
+            .drain()
+            .filter(|(_, repository)| !repository.held.is_empty())
+            .collect();
+        self.old = std::mem::take(&mut self.young);
+        self.young.extend(busy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn did(n: usize) -> Did {
+        format!("did:web:n{n}.example").parse().unwrap()
+    }
+
+    #[test]
+    fn strangers_are_bounded_and_followed_ones_stay() {
+        let mut repositories = Repositories::default();
+        repositories.entry(&did(0), true).key = Key::Asked {
+            fresh: true,
+            attempts: 7,
+        };
+        repositories.entry(&did(1), false).held.push_back(Held {
+            source: 0,
+            bytes: Bytes::new(),
+        });
+        for n in 2..3 * STRANGERS_PER_GENERATION {
+            repositories.entry(&did(n), false);
+        }
+        assert!(
+            repositories.young.len() + repositories.old.len() <= 2 * STRANGERS_PER_GENERATION + 1
+        );
+        assert!(matches!(
+            repositories.get_mut(&did(0)).unwrap().key,
+            Key::Asked { attempts: 7, .. }
+        ));
+        assert_eq!(
+            repositories
+                .get_mut(&did(1))
+                .expect("it has a commit that waits")
+                .held
+                .len(),
+            1
+        );
+        assert!(
+            repositories.get_mut(&did(2)).is_none(),
+            "an idle stranger of long ago is forgotten"
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! Where frames come from. A source yields bytes and says when its connection comes and goes; what
+//! the bytes mean is the engine's business.
+
+pub(crate) mod firehose;
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use url::Url;
+
+/// A host whose event stream is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    url: Url,
+}
+
+/// A source that cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a source: {why}; write it as wss://HOST or ws://localhost:PORT, without a path"
+)]
+pub struct SourceError {
+    text: String,
+    why: String,
+}
+
+impl Source {
+    /// The firehose (`com.atproto.sync.subscribeRepos`) of a relay or a PDS. Takes ws, wss, http and
+    /// https URLs; the path is ours to add.
+    ///
+    /// # Errors
+    /// The URL has another scheme, no host, or a path of its own.
+    pub fn firehose(host: &str) -> Result<Self, SourceError> {
+        let fail = |why: &str| SourceError {
+            text: host.to_owned(),
+            why: why.to_owned(),
+        };
+        let mut url = Url::parse(host).map_err(|error| fail(&error.to_string()))?;
+        let scheme = match url.scheme() {
+            "ws" | "http" => "ws",
+            "wss" | "https" => "wss",
+            other => return Err(fail(&format!("its scheme is {other}"))),
+        };
+        if !url.path().trim_matches('/').is_empty() || url.query().is_some() {
+            return Err(fail("it has a path"));
+        }
+        url.set_scheme(scheme)
+            .map_err(|()| fail("its scheme cannot be changed to a WebSocket's"))?;
+        Ok(Source { url })
+    }
+
+    /// The same host's URL for requests over HTTP.
+    pub fn http_url(&self) -> Url {
+        let mut url = self.url.clone();
+        let scheme = if self.url.scheme() == "wss" {
+            "https"
+        } else {
+            "http"
+        };
+        // Between the schemes that have hosts, a change is always allowed.
+        let _ = url.set_scheme(scheme);
+        url
+    }
+
+    /// The host, as it stands in a [`Delivery`](crate::Delivery)'s `source`: scheme, name and port.
+    pub fn host(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+}
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        Source::firehose(text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.host())
+    }
+}
+
+/// Where in the stream to begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum From {
+    /// With what happens from now on.
+    #[default]
+    Live,
+    /// With the oldest event that the host still has.
+    Start,
+    /// After this sequence number of the host.
+    Seq(i64),
+}
+
+/// A place to begin that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no place to start from: write live, start, or a sequence number of the source")]
+pub struct FromError(String);
+
+impl FromStr for From {
+    type Err = FromError;
+
+    fn from_str(text: &str) -> Result<Self, FromError> {
+        match text {
+            "live" => Ok(From::Live),
+            "start" => Ok(From::Start),
+            seq => seq
+                .parse()
+                .ok()
+                .filter(|seq| *seq >= 0)
+                .map(From::Seq)
+                .ok_or_else(|| FromError(text.to_owned())),
+        }
+    }
+}
+
+/// What a source reports to the driver.
+#[derive(Debug)]
+pub(crate) enum SourceEvent {
+    /// The connection stands.
+    Connected,
+    /// One binary frame.
+    Frame(Bytes),
+    /// The connection ended or could not be made; it is tried again.
+    Disconnected(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_of_the_host_leads_to_its_web_socket() {
+        for (given, host) in [
+            ("http://localhost:2583", "ws://localhost:2583"),
+            ("https://bsky.network/", "wss://bsky.network"),
+            ("wss://a.example", "wss://a.example"),
+        ] {
+            assert_eq!(Source::firehose(given).unwrap().host(), host);
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_how_to_write_it() {
+        for wrong in [
+            "localhost:2583",
+            "ftp://a.example",
+            "wss://a.example/xrpc/com.atproto.sync.subscribeRepos",
+            "",
+            "wss://",
+        ] {
+            let error = Source::firehose(wrong).unwrap_err().to_string();
+            assert!(error.contains("wss://HOST"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_sequence_number() {
+        assert_eq!("live".parse(), Ok(From::Live));
+        assert_eq!("start".parse(), Ok(From::Start));
+        assert_eq!("17".parse(), Ok(From::Seq(17)));
+        assert!("-1".parse::<From>().is_err() && "soon".parse::<From>().is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! Says what to watch, and starts watching.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atcomms_identity::Resolver;
+use atcomms_lexicon::Did;
+use atcomms_repo::frame::Action;
+use tokio::sync::{mpsc, watch};
+
+use crate::connection::{Connection, Links};
+use crate::counters::Counters;
+use crate::driver::{Driver, Feed};
+use crate::engine::Engine;
+use crate::scope::{CollectionPattern, Scope, Who};
+use crate::source::firehose::{self, Progress};
+use crate::source::{From, Source};
+use crate::subscription::Subscription;
+use crate::trust::Trust;
+
+/// Deliveries that wait for the subscriber; when it is full, reading pauses. Enough to keep a consumer
+/// busy while the next socket read is parsed, and small beside one frame.
+const DELIVERIES_WAITING: usize = 256;
+
+/// What a [`Subscriber`] lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There is nothing to watch.
+    #[error("no source to watch: name the host of a PDS or of a relay")]
+    NoSource,
+    /// Nobody is watched.
+    #[error("the list of peers is empty: name at least one, or use anyone()")]
+    NoPeers,
+}
+
+/// Says what to watch; [`Subscriber::start`] begins. The default is every `agent.comms.*` record of
+/// anyone, live, delivered only if verified.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is watched until `start`"]
+pub struct Subscriber {
+    resolver: Resolver,
+    sources: Vec<Source>,
+    from: From,
+    who: Who,
+    collections: Vec<CollectionPattern>,
+    actions: Vec<Action>,
+    trust: Trust,
+    idle: Option<Duration>,
+}
+
+impl Subscriber {
+    /// A subscriber that looks up the authors' keys through this resolver.
+    pub fn new(resolver: Resolver) -> Self {
+        Subscriber {
+            resolver,
+            sources: Vec::new(),
+            from: From::Live,
+            who: Who::Anyone,
+            collections: Vec::new(),
+            actions: Vec::new(),
+            trust: Trust::Verified,
+            idle: None,
+        }
+    }
+
+    /// Watches this host, too. What several hosts bring is delivered once.
+    pub fn source(mut self, source: Source) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// Where in the stream to begin.
+    pub fn from(mut self, from: From) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Only these repositories; every commit of theirs is verified.
+    pub fn peers(mut self, peers: impl IntoIterator<Item = Did>) -> Self {
+        self.who = Who::Peers(HashSet::from_iter(peers));
+        self
+    }
+
+    /// Everybody who writes records of our collections.
+    pub fn anyone(mut self) -> Self {
+        self.who = Who::Anyone;
+        self
+    }
+
+    /// Also this collection, or all below this prefix. None given: all of `agent.comms.*`.
+    pub fn collection(mut self, pattern: CollectionPattern) -> Self {
+        self.collections.push(pattern);
+        self
+    }
+
+    /// Also this action. None given: all.
+    pub fn action(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+
+    /// The least trust that is delivered.
+    pub fn trust(mut self, least: Trust) -> Self {
+        self.trust = least;
+        self
+    }
+
+    /// Ends the stream after this long without a frame from any source.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// Starts watching, within a Tokio runtime.
+    ///
+    /// # Errors
+    /// There is no source, or the list of peers is empty.
+    pub fn start(self) -> Result<Subscription, SubscribeError> {
+        if self.sources.is_empty() {
+            return Err(SubscribeError::NoSource);
+        }
+        if matches!(&self.who, Who::Peers(peers) if peers.is_empty()) {
+            return Err(SubscribeError::NoPeers);
+        }
+        let feeds: Vec<Feed> = self
+            .sources
+            .iter()
+            .map(|source| {
+                let progress = Progress::new();
+                Feed {
+                    host: source.host().into(),
+                    events: firehose::events(source, self.from, progress.clone()),
+                    progress,
+                }
+            })
+            .collect();
+        let counters = Arc::new(Counters::new());
+        let scope = Scope::new(self.who, self.collections, self.actions);
+        let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
+        let engine = Engine::new(scope, self.trust, hosts, counters.clone());
+        let (items, received) = mpsc::channel(DELIVERIES_WAITING);
+        let (links, seen) = watch::channel(Links::default());
+        let connection = Connection::new(feeds.len(), seen);
+        let driver = Driver::new(
+            engine,
+            self.resolver,
+            feeds,
+            items,
+            links,
+            counters.clone(),
+            self.idle,
+        );
+        let task = tokio::spawn(driver.run());
+        Ok(Subscription::new(received, connection, counters, task))
+    }
+}

@@ -1,0 +1,1 @@
+//! The promises of atcomms, a file for each.
