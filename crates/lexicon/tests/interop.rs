@@ -1,5 +1,7 @@
 //! The vectors that the implementations of the protocol share: <https://github.com/bluesky-social/atproto-interop-tests>.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 use std::path::PathBuf;
 use std::str::FromStr;
 

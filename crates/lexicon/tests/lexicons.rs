@@ -1,5 +1,7 @@
 //! The JSON lexicons and the Rust types say the same: each is held against the other, field by field.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 mod instances;
 
 use std::collections::{BTreeMap, BTreeSet};

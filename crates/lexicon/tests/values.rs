@@ -1,6 +1,8 @@
 //! The data model against random data: it comes back from both of its forms, another library agrees, and no bytes whatever
 //! make a reader panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 use atcomms_lexicon::value::{MAX_DEPTH, MAX_INT};
 use atcomms_lexicon::{
     AnyRecord, Map, Nsid, Value, ValueProblem, cid_for_cbor, cid_for_raw, lexicons,
