@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use diff::Change;
 pub use invert::InvertError;
+pub use key::common_prefix;
 pub use walk::Entries;
 
 use crate::cbor::CborError;

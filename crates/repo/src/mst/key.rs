@@ -61,8 +61,10 @@ pub(super) fn is_valid(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len() <= MAX_KEY_LEN && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-/// Length of what two keys share at their beginning.
+/// Length in bytes of what two keys share at their beginning, which a node writes only once.
 #[inline]
-pub(super) fn common_prefix(left: &[u8], right: &[u8]) -> usize {
-    left.iter().zip(right).take_while(|(l, r)| l == r).count()
+#[must_use]
+pub fn common_prefix(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> usize {
+    let pairs = left.as_ref().iter().zip(right.as_ref());
+    pairs.take_while(|(l, r)| l == r).count()
 }
