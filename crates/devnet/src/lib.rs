@@ -23,11 +23,14 @@
 //! - [`Pds`]: one of its servers, with its [`Faults`]
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
-//! How it differs from the reference PDS, which it otherwise follows (`tests/reference.rs` holds the two
-//! against each other): events are on the stream at once, where the reference polls; it knows no lexicon, so
-//! that every record is `unknown` to it; a malformed `$link` or `$bytes` is a 400, and two writes of one
-//! `applyWrites` on one path are a 500, where the reference makes a commit that nobody can verify; there
-//! are no invitations, no OAuth, no rate limits.
+//! How it differs from the reference PDS, which it otherwise follows:
+//! - an event is on the stream at once, where the reference polls;
+//! - it knows no lexicon, so that every record is `unknown` to it;
+//! - a malformed `$link`, `$bytes` or blob is a 400, where the reference stores a plain object;
+//! - two writes of one `applyWrites` on one path are a 500, where the reference makes a commit that nobody
+//!   can verify;
+//! - after a restart, `getRepo` with an older `since` gives the whole repository;
+//! - no invitations, no reserved handles, no OAuth, no rate limits, no account deletion, no e-mail.
 
 mod account;
 mod builder;

@@ -42,7 +42,8 @@ impl Pds {
             reason,
         };
         let handle = handle(name).map_err(refused)?;
-        let email = format!("{}@example.com", handle.as_str());
+        // An account may have had this handle before, and keeps its address.
+        let email = format!("{handle}.{:08x}@example.com", rand::random::<u32>());
         self.state
             .create_account(&handle, &email, Some(new_password()))
             .map(|profile| self.account(profile))

@@ -109,7 +109,7 @@ impl IntoResponse for Reply {
                 cid,
                 bytes,
             } => Response::builder()
-                .header(header::CONTENT_TYPE, mime_type)
+                .header(header::CONTENT_TYPE, with_charset(mime_type))
                 .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
                 .header(
                     header::CONTENT_DISPOSITION,
@@ -122,6 +122,15 @@ impl IntoResponse for Reply {
                 .body(Body::from(bytes))
                 .unwrap_or_else(|error| XrpcError::internal(error).into_response()),
         }
+    }
+}
+
+/// Text gets a character set, as the reference PDS's framework adds one.
+fn with_charset(mime_type: String) -> String {
+    if mime_type.starts_with("text/") {
+        format!("{mime_type}; charset=utf-8")
+    } else {
+        mime_type
     }
 }
 

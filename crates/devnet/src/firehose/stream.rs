@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{EventLog, Position, Start};
 use crate::event::{error_frame, info_frame};
@@ -77,6 +77,8 @@ enum End {
     Error(&'static str, String),
     /// The server stops.
     Stop,
+    /// The subscriber closes.
+    Closed,
     /// The connection is gone, or is to be cut without a word.
     Gone,
 }
@@ -106,10 +108,11 @@ impl Stream {
                     };
                     finish(&mut socket, reason).await;
                 }
+                // The answer to its close goes out while we wait for the end.
+                End::Closed => while let Some(Ok(_)) = socket.next().await {},
                 End::Gone => {}
             }
         };
-        // A peer that does not read cannot be told anything.
         if tokio::time::timeout(FAREWELL, close).await.is_err() {
             tracing::debug!("a subscriber did not take its last frame");
         }
@@ -147,8 +150,8 @@ impl Stream {
                     return end;
                 }
                 while let Some(incoming) = socket.next().now_or_never() {
-                    if !still_open(incoming) {
-                        return End::Gone;
+                    if let Err(end) = heard(incoming) {
+                        return end;
                     }
                 }
                 continue;
@@ -160,7 +163,7 @@ impl Stream {
             live = true;
             tokio::select! {
                 changed = length.changed() => if changed.is_err() { return End::Gone },
-                incoming = socket.next() => if !still_open(incoming) { return End::Gone },
+                incoming = socket.next() => if let Err(end) = heard(incoming) { return end },
                 _ = cut.changed() => return End::Gone,
                 () = stopped(&mut stop) => return End::Stop,
             }
@@ -199,9 +202,13 @@ async fn send(
 }
 
 /// Whether the subscriber is still there after what came from it. Pings are answered by the WebSocket
-/// itself, and everything else a subscriber says is ignored.
-fn still_open(incoming: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> bool {
-    matches!(incoming, Some(Ok(message)) if !message.is_close())
+/// itself, and everything else that a subscriber says is ignored.
+fn heard(incoming: Option<Result<Message, WsError>>) -> Result<(), End> {
+    match incoming {
+        Some(Ok(Message::Close(_))) => Err(End::Closed),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(_)) | None => Err(End::Gone),
+    }
 }
 
 /// Closes, and waits for the peer's close: what was sent before it would be lost to a reset otherwise.
@@ -222,5 +229,6 @@ fn outdated_cursor() -> Bytes {
 /// enough that pings are answered in between.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// How long a subscriber may take for its error or close frame.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a subscriber may take for its error or close frame: as in the reference PDS, so that a slow one
+/// that reads on learns why it was cut off.
+const FAREWELL: Duration = Duration::from_secs(30);

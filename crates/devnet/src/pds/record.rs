@@ -229,11 +229,5 @@ mod tests {
                 .message
                 .contains("Legacy blobs")
         );
-        assert!(
-            prepare(serde_json::json!({ "a": { "$type": "blob" } }))
-                .unwrap()
-                .blobs
-                .is_empty()
-        );
     }
 }

@@ -1,0 +1,19 @@
+//! The devnet as its clients see it, in one binary, which links once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod common;
+
+mod blobs;
+mod concurrency;
+mod errors;
+mod firehose;
+mod lists;
+mod plc;
+mod replay;
+mod restart;
+mod round_trip;
+mod sessions;
