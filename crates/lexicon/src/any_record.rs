@@ -9,6 +9,8 @@ use crate::{
 macro_rules! any_record {
     ($($type:ident),*; $($def:ident),*) => {
         /// A record of any collection: one of `agent.comms`, typed, or another's data.
+        ///
+        /// Serde writes it with its `$type`, as it is in the repository.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "records are handled one at a time")]

@@ -1,4 +1,5 @@
-use crate::object::{known_values, record};
+use crate::known_values::known_values;
+use crate::object::record;
 use crate::schema::{bytes, items, range};
 use crate::{Artifact, AtUri, Content, Datetime, Did, Trace};
 

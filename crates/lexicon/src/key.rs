@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::{RecordKey, StrongRef};
 
 /// The key of a record about `subject`: lower-case base32 of the SHA-256 of `at://DID/collection/rkey#CID`.
+///
+/// The same record named by handle would give another key: name it by DID.
 pub fn derived_key(subject: &StrongRef) -> RecordKey {
     derived_key_for_name(&subject.to_string())
 }

@@ -42,6 +42,7 @@ mod defs;
 mod handoff;
 mod invalid;
 mod key;
+mod known_values;
 mod lease;
 mod message;
 mod object;

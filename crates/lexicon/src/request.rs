@@ -6,6 +6,18 @@ record! {
     /// A task for another agent, or for whoever bids for it.
     ///
     /// Read from older records: the lexicon `agent.comms.task`, and `recipient` for the assignee.
+    ///
+    /// ```
+    /// use atcomms_lexicon::{Did, Payload, Request, Value};
+    ///
+    /// let me: Did = "did:plc:l3rouwludahu3ui3bt66mfvj".parse()?;
+    /// let peer: Did = "did:plc:44ybard66vv44zksje25o7dz".parse()?;
+    /// let params = Value::from_json(serde_json::json!({ "words": 100 }))?;
+    ///
+    /// let request = Request::new(me, "summarise").assignee(&peer).params(Payload::untyped(params));
+    /// assert_eq!(request.assignee, Some(peer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub struct Request = "agent.comms.request", key Tid, author sender, also "agent.comms.task" {
         required {
             /// Who asks: the owner of the repository.

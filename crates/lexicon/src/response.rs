@@ -1,4 +1,5 @@
-use crate::object::{known_values, record};
+use crate::known_values::known_values;
+use crate::object::record;
 use crate::schema::items;
 use crate::{
     Artifact, AtUri, Did, Failure, Metrics, Payload, RecordKey, StrongRef, Trace, derived_key,
@@ -22,6 +23,19 @@ record! {
     /// How a request ended. The first one that its assignee writes counts.
     ///
     /// Read from older records: `requestUri` for the request, an error that is a text, `completed` and `failed`.
+    ///
+    /// ```
+    /// use atcomms_lexicon::{AtUri, Did, Failure, Record, Response, StrongRef, cid_for_cbor, derived_key};
+    ///
+    /// let me: Did = "did:plc:44ybard66vv44zksje25o7dz".parse()?;
+    /// let uri: AtUri = "at://did:plc:l3rouwludahu3ui3bt66mfvj/agent.comms.request/3jzfcijpj2z2a".parse()?;
+    /// let request = StrongRef::new(uri, cid_for_cbor(b"the bytes of the request"));
+    ///
+    /// let no_space = Failure::new("The disk is full.").code("disk_full").retryable(true);
+    /// let response = Response::failed(me, &request, no_space);
+    /// assert_eq!(response.derived_key(), Some(derived_key(&request)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub struct Response = "agent.comms.response", key Any, author sender, derived key_of {
         required {
             /// Who did it: the owner of the repository.

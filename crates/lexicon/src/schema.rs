@@ -1,6 +1,6 @@
 //! What a lexicon says of a field, as Rust sees it: the same table that is in `lexicons/agent/comms/*.json`.
 //!
-//! Each type of this crate carries its table in `FIELDS`; [`lexicons`] lists them all. Validation reads the limits from
+//! Each type of this crate carries its table in `FIELDS`; [`lexicons`](crate::lexicons) lists them all. Validation reads the limits from
 //! here, and a test holds the tables and the JSON files together.
 
 use crate::KeyType;

@@ -3,6 +3,17 @@
 //! A [`Value`] has one form in CBOR (canonical DAG-CBOR, whose hash is the record's CID) and one in JSON
 //! (`{"$link": …}`, `{"$bytes": …}`), and goes from each into the other and back without loss.
 //! Floats do not exist in it, and integers keep within 53 bits, since readers in other languages hold them in a double.
+//!
+//! ```
+//! use atcomms_lexicon::Value;
+//!
+//! let value = Value::from_json(serde_json::json!({ "sky": "clear", "millikelvin": 281_150 }))?;
+//! assert_eq!(Value::from_cbor(&value.to_cbor())?, value);
+//!
+//! let error = Value::from_json(serde_json::json!({ "readings": [8, 8.5] })).unwrap_err();
+//! assert_eq!(error.path(), "readings[1]");
+//! # Ok::<(), atcomms_lexicon::ValueError>(())
+//! ```
 
 mod cbor_read;
 mod cbor_write;

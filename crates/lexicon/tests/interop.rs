@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::str::FromStr;
 
 use atcomms_lexicon::{
@@ -12,9 +12,10 @@ use atcomms_lexicon::{
 use serde_json::Value as Json;
 
 fn read(file: &str) -> String {
-    let folder =
-        std::env::var_os("ATCOMMS_INTEROP").expect("ATCOMMS_INTEROP was set when this was built");
-    let path = PathBuf::from(folder).join(file);
+    let folder = std::env::var_os("ATCOMMS_INTEROP").expect("it was set when this was built");
+    // A relative folder is meant from the root; tests run in the folder of their package.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = root.join(folder).join(file);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

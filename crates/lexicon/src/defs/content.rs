@@ -1,5 +1,6 @@
 use crate::BlobRef;
-use crate::object::{definition, known_values, object};
+use crate::known_values::known_values;
+use crate::object::{definition, object};
 use crate::schema::{bytes, size};
 use crate::value::{Map, Value, from_payload_data, to_payload_data};
 
