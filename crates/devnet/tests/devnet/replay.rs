@@ -1,13 +1,14 @@
 //! Replays: frames as they are, and the documents that go with them.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use atcomms_devnet::{Devnet, PdsUrl, Replay};
-use atcomms_repo::frame::{AccountFrame, Frame};
+use atcomms_devnet::{Devnet, PdsUrl, Recording, Replay};
+use atcomms_repo::frame::{AccountFrame, Frame, Kind, peek};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::common::{Client, Firehose, Verifier, alice, document};
+use crate::common::{Client, Firehose, Verifier, alice, document, seq};
 
 fn account(seq: i64) -> Bytes {
     let frame = AccountFrame {
@@ -111,4 +112,41 @@ async fn the_log_in_a_data_folder_is_a_recording() {
     let replay = Replay::from_recording(folder.path()).await.unwrap();
     let mut stream = Firehose::open(replay.ws_url(), Some(0)).await;
     assert_eq!(stream.take(4).await, frames);
+}
+
+#[tokio::test]
+async fn the_committed_recording_is_played_back_whole_and_in_order() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/recording");
+    play_back(folder.as_ref(), 2_884, 7).await;
+}
+
+#[tokio::test]
+#[cfg_attr(
+    not(has_corpus),
+    ignore = "set ATCOMMS_CORPUS to the folder of the recorded firehose"
+)]
+async fn the_whole_corpus_is_played_back_in_order() {
+    let folder = std::env::var_os("ATCOMMS_CORPUS").expect("ATCOMMS_CORPUS was set at build time");
+    play_back(folder.as_ref(), 20_427, 50).await;
+}
+
+async fn play_back(folder: &Path, frames: usize, accounts: usize) {
+    let recording = Recording::read(folder).unwrap();
+    assert_eq!(recording.frames.len(), frames);
+    assert_eq!(recording.documents.len(), accounts);
+    let replay = Replay::from_recording(folder).await.unwrap();
+    let mut stream = Firehose::open(replay.ws_url(), Some(0)).await;
+    assert!(
+        stream.take(frames).await == recording.frames,
+        "the frames, byte for byte"
+    );
+    let middle = recording.frames.len() / 2;
+    let cursor = seq(&recording.frames[middle]);
+    let mut later = Firehose::open(replay.ws_url(), Some(cursor)).await;
+    assert_eq!(later.next().await, recording.frames[middle + 1]);
+
+    let mut verifier = Verifier::new(replay.plc_url());
+    let commits = recording.frames.iter();
+    let mut commits = commits.filter(|frame| peek(frame).unwrap().kind() == Kind::Commit);
+    verifier.verify(commits.next_back().unwrap()).await;
 }
