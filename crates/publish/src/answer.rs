@@ -73,7 +73,7 @@ pub(crate) fn refusal(
         return XrpcError::RateLimited {
             pds,
             method,
-            limit: RateLimit::from_headers(headers),
+            limit: RateLimit::from_headers(headers).map(Box::new),
         };
     }
     let body = serde_json::from_slice::<ErrorBody>(response.body()).ok();

@@ -43,7 +43,7 @@ pub enum DownloadError {
     )]
     TooLarge {
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Its size in bytes, as the record says.
         size: u64,
         /// The limit in bytes.
@@ -55,7 +55,7 @@ pub enum DownloadError {
     )]
     Unsupported {
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// There are more or fewer bytes than the record says.
     #[error(
@@ -65,7 +65,7 @@ pub enum DownloadError {
         /// The PDS.
         pds: String,
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Its size in bytes, as the record says.
         size: u64,
         /// How many came; the rest of a longer one was not read.
@@ -79,15 +79,15 @@ pub enum DownloadError {
         /// The PDS.
         pds: String,
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
         /// The CID of what came.
-        got: Cid,
+        got: Box<Cid>,
     },
     /// The caller's writer failed.
     #[error("the blob {cid} could not be written ({source}): check the disk")]
     Write {
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
         /// What the writer said.
         source: std::io::Error,
     },
@@ -98,7 +98,7 @@ pub enum DownloadError {
     #[error("the blob {cid} was not fetched: {source}")]
     Xrpc {
         /// The blob.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Why.
         source: XrpcError,
     },
@@ -175,13 +175,13 @@ impl Downloader {
         let cid = blob.cid;
         if blob.size > self.limit {
             return Err(DownloadError::TooLarge {
-                cid,
+                cid: Box::new(cid),
                 size: blob.size,
                 limit: self.limit,
             });
         }
         if cid.codec() != CODEC_RAW || cid != from_digest(CODEC_RAW, &digest_of(&cid)?) {
-            return Err(DownloadError::Unsupported { cid });
+            return Err(DownloadError::Unsupported { cid: Box::new(cid) });
         }
         let mut url = pds.clone();
         url.set_path(&format!("/xrpc/{GET_BLOB}"));
@@ -212,7 +212,9 @@ impl Downloader {
 
 /// The hash within a CID; an error if it is no SHA-256.
 fn digest_of(cid: &Cid) -> Result<[u8; 32], DownloadError> {
-    <[u8; 32]>::try_from(cid.hash().digest()).map_err(|_| DownloadError::Unsupported { cid: *cid })
+    <[u8; 32]>::try_from(cid.hash().digest()).map_err(|_| DownloadError::Unsupported {
+        cid: Box::new(*cid),
+    })
 }
 
 /// One blob on its way.
@@ -255,7 +257,10 @@ impl Transfer<'_> {
         into: &mut (impl AsyncWrite + Unpin + ?Sized),
     ) -> Result<(), DownloadError> {
         let cid = self.blob.cid;
-        let unwritten = |source| DownloadError::Write { cid, source };
+        let unwritten = |source| DownloadError::Write {
+            cid: Box::new(cid),
+            source,
+        };
         let mut hash = Sha256::new();
         let mut got: u64 = 0;
         while let Some(chunk) = self
@@ -277,8 +282,8 @@ impl Transfer<'_> {
         if got != cid {
             return Err(DownloadError::WrongCid {
                 pds: self.pds.clone(),
-                cid,
-                got,
+                cid: Box::new(cid),
+                got: Box::new(got),
             });
         }
         into.flush().await.map_err(unwritten)
@@ -333,7 +338,7 @@ impl Transfer<'_> {
 
     fn xrpc(&self, source: XrpcError) -> DownloadError {
         DownloadError::Xrpc {
-            cid: self.blob.cid,
+            cid: Box::new(self.blob.cid),
             source,
         }
     }
@@ -341,7 +346,7 @@ impl Transfer<'_> {
     fn wrong_size(&self, got: u64) -> DownloadError {
         DownloadError::WrongSize {
             pds: self.pds.clone(),
-            cid: self.blob.cid,
+            cid: Box::new(self.blob.cid),
             size: self.blob.size,
             got,
         }

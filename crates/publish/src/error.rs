@@ -100,14 +100,21 @@ pub enum XrpcError {
         message: String,
     },
     /// The account or the address has used up its rate limit. The request was not carried out.
-    #[error("{pds} refused {method} because its rate limit is used up: {}", wait(.limit.as_ref()))]
+    #[error("{pds} refused {method} because its rate limit is used up: {}", wait(.limit.as_deref()))]
     RateLimited {
         /// The PDS.
         pds: String,
         /// The XRPC method.
         method: String,
         /// What the server said of the limit.
-        limit: Option<RateLimit>,
+        limit: Option<Box<RateLimit>>,
+    },
+    /// The tokens have expired and could not be renewed now. The request itself was not carried
+    /// out; the session goes on.
+    #[error("the session could not be renewed: {source}")]
+    NotRenewed {
+        /// Why not.
+        source: Box<XrpcError>,
     },
     /// The PDS accepts the session's refresh token no more.
     #[error("the session of {did} at {pds} has ended ({reason}): log in again")]
@@ -154,6 +161,7 @@ impl XrpcError {
             | Self::RateLimited { .. } => true,
             // A gateway's own page: what stands behind it may come back.
             Self::NotXrpc { .. } | Self::TooLong { .. } => true,
+            Self::NotRenewed { source } => source.is_transient(),
             Self::BadUrl { .. }
             | Self::Redirected { .. }
             | Self::SessionEnded { .. }
@@ -176,6 +184,16 @@ impl XrpcError {
                 self,
                 Self::Unreachable { .. } | Self::AnswerLost { .. } | Self::Unavailable { .. }
             )
+    }
+
+    /// An error of the renewal, as an error of the request that waited for it.
+    pub(crate) fn not_renewed(self) -> Self {
+        match self {
+            ended @ Self::SessionEnded { .. } => ended,
+            other => Self::NotRenewed {
+                source: Box::new(other),
+            },
+        }
     }
 
     /// Whether the server may have carried the request out although there is no answer.

@@ -35,6 +35,7 @@ impl XrpcError {
             | Self::Unavailable { .. }
             | Self::NotXrpc { .. }
             | Self::TooLong { .. } => ErrorKind::Unavailable,
+            Self::NotRenewed { source } => source.kind(),
             Self::Redirected { .. } => ErrorKind::Failed,
         }
     }

@@ -53,17 +53,17 @@ pub enum PublishError {
         /// The place.
         uri: AtUri,
         /// What is there.
-        found: Cid,
+        found: Box<Cid>,
     },
     /// The record to be replaced is not the one that was expected. Nothing was written.
-    #[error("{uri} has changed: it is {} instead of {expected}; read it again and decide anew", shown(.found.as_ref()))]
+    #[error("{uri} has changed: it is {} instead of {expected}; read it again and decide anew", shown(.found.as_deref()))]
     SwapFailed {
         /// The place.
         uri: AtUri,
         /// What should have been there.
-        expected: Cid,
+        expected: Box<Cid>,
         /// What is there, if anything.
-        found: Option<Cid>,
+        found: Option<Box<Cid>>,
     },
     /// The PDS stored other bytes than it was sent.
     #[error(
@@ -75,9 +75,9 @@ pub enum PublishError {
         /// The place.
         uri: AtUri,
         /// The CID of what was sent.
-        expected: Cid,
+        expected: Box<Cid>,
         /// What the PDS says.
-        got: Cid,
+        got: Box<Cid>,
     },
     /// An attachment was not uploaded. The record was not written.
     #[error(transparent)]

@@ -1,5 +1,7 @@
 //! Records of one's own, by their URI: read them, delete them.
 
+use std::time::Duration;
+
 use atcomms_lexicon::{
     Address, AtUri, Cid, Did, Nsid, Record, RecordKey, SyntaxError, Value, ValueError, cid_for_cbor,
 };
@@ -13,6 +15,9 @@ use crate::receipt::{Deleted, Stored};
 
 /// How often a delete whose answer was lost is sent again. Deleting twice does no harm.
 const RETRIES: usize = 2;
+
+/// The first pause between two tries; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why a record of one's own was not read or deleted.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +56,9 @@ pub enum RecordError {
         /// The URI.
         uri: AtUri,
         /// What the PDS says.
-        said: Cid,
+        said: Box<Cid>,
         /// The hash of what it returned.
-        got: Cid,
+        got: Box<Cid>,
     },
     /// The PDS gave no usable answer.
     #[error("{uri}: {source}")]
@@ -94,12 +99,12 @@ impl Publisher {
     /// [`RecordError`] says why not. After [`RecordError::Xrpc`], delete again.
     pub async fn delete(&self, uri: &AtUri) -> Result<Deleted, RecordError> {
         let place = self.place_of(uri)?;
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_times(RETRIES)
+            .with_jitter();
         let rev = (|| pds::delete_record(self.session(), &place, Swap::Any))
-            .retry(
-                ExponentialBuilder::default()
-                    .with_max_times(RETRIES)
-                    .with_jitter(),
-            )
+            .retry(pauses)
             .when(XrpcError::may_be_done)
             .await
             .map_err(|source| RecordError::Xrpc {
@@ -135,8 +140,8 @@ impl Publisher {
         if got != found.cid {
             return Err(RecordError::CidMismatch {
                 uri,
-                said: found.cid,
-                got,
+                said: Box::new(found.cid),
+                got: Box::new(got),
             });
         }
         match value {

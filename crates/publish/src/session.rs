@@ -109,7 +109,11 @@ impl Session {
 
     /// Tokens to send a request with.
     pub(crate) async fn tokens(&self) -> Result<Arc<Tokens>, XrpcError> {
-        self.0.refresh.current().await
+        self.0
+            .refresh
+            .current()
+            .await
+            .map_err(XrpcError::not_renewed)
     }
 
     /// Sends a request as the account, once more with new tokens if the PDS refuses these.
@@ -130,7 +134,11 @@ impl Session {
 
     /// Tokens newer than `stale`, which the PDS refused.
     pub(crate) async fn renew(&self, stale: &Arc<Tokens>) -> Result<Arc<Tokens>, XrpcError> {
-        self.0.refresh.renew(stale).await
+        self.0
+            .refresh
+            .renew(stale)
+            .await
+            .map_err(XrpcError::not_renewed)
     }
 
     /// The largest blob that the PDS is known to accept, in bytes, if it has refused one.
@@ -158,7 +166,7 @@ impl Session {
             .await;
         self.note(match &answer {
             Ok(answer) => RateLimit::from_headers(&answer.headers),
-            Err(XrpcError::RateLimited { limit, .. }) => limit.clone(),
+            Err(XrpcError::RateLimited { limit, .. }) => limit.as_deref().cloned(),
             Err(_) => None,
         });
         answer

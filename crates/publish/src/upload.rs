@@ -86,9 +86,9 @@ pub enum UploadError {
         /// The file, or what the attachment is called.
         what: String,
         /// The CID of what was sent.
-        expected: Cid,
+        expected: Box<Cid>,
         /// What the PDS answered.
-        got: Cid,
+        got: Box<Cid>,
         /// How many bytes were sent.
         size: u64,
         /// How many bytes the PDS says.
@@ -100,7 +100,7 @@ pub enum UploadError {
         /// The file, or what the attachment is called.
         what: String,
         /// Why.
-        source: XrpcError,
+        source: Box<XrpcError>,
     },
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn upload(
     let mime_type = mime_type(attachment)?;
     let failed = |source| UploadError::Xrpc {
         what: what.clone(),
-        source,
+        source: Box::new(source),
     };
     let mut tokens = session.tokens().await.map_err(failed)?;
     for tries_left in (0..TRIES).rev() {
@@ -206,10 +206,12 @@ async fn send(
 ) -> Result<BlobRef, UploadError> {
     let failed = |source| UploadError::Xrpc {
         what: what.to_owned(),
-        source,
+        source: Box::new(source),
     };
     let xrpc = session.xrpc();
-    let size = opened.size;
+    // A size of nothing is often no size: what the kernel makes up as it is read (/proc) has none.
+    let size = opened.size.filter(|size| *size > 0);
+    let opened = Opened { size, ..opened };
     let progress = Shared::default();
     let mut request = xrpc
         .request(Method::POST, xrpc.url(UPLOAD_BLOB, &[]))
@@ -273,8 +275,8 @@ async fn send(
         return Err(UploadError::CidMismatch {
             pds: xrpc.name(),
             what: what.to_owned(),
-            expected,
-            got: blob.cid,
+            expected: Box::new(expected),
+            got: Box::new(blob.cid),
             size: read,
             got_size: blob.size,
         });
@@ -282,42 +284,58 @@ async fn send(
     Ok(blob)
 }
 
-/// The source's bytes, hashed as they pass. Ends with an error when there are more than announced:
-/// the rest would not be sent, and what was hashed would not be what is stored.
+/// The source's bytes, hashed as they pass. Each piece is held back until the next one is there:
+/// once the announced number of bytes is sent, nobody asks for more, and a source that has grown
+/// would go unnoticed.
 fn hashed(
     opened: Opened,
     progress: Shared,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
     let announced = opened.size.unwrap_or(u64::MAX);
     let chunks = ReaderStream::with_capacity(opened.reader, CHUNK);
-    futures::stream::unfold(
-        (chunks, progress),
-        move |(mut chunks, progress)| async move {
+    let state = (chunks, None::<Bytes>, progress);
+    futures::stream::unfold(state, move |(mut chunks, mut held, progress)| async move {
+        loop {
             let chunk = chunks.next().await;
-            let item = {
-                let mut progress = lock(&progress);
-                match chunk {
-                    Some(Ok(chunk)) => {
-                        progress.hash.update(&chunk);
-                        progress.read += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-                        progress.ended = progress.read > announced;
-                        let grown = || Err(std::io::Error::other("it grew while it was sent"));
-                        if progress.ended { grown() } else { Ok(chunk) }
-                    }
-                    Some(Err(error)) => {
-                        progress.failure =
-                            Some(std::io::Error::new(error.kind(), error.to_string()));
-                        Err(error)
-                    }
-                    None => {
-                        progress.ended = true;
-                        return None;
-                    }
+            let ready = lock(&progress).take(chunk, &mut held, announced)?;
+            if let Some(item) = ready {
+                return Some((item, (chunks, held, progress)));
+            }
+        }
+    })
+}
+
+impl Progress {
+    /// Takes in what the source gave next, and says what is to be sent now: `None` when all is
+    /// sent, `Some(None)` when it is to be read further first.
+    fn take(
+        &mut self,
+        chunk: Option<std::io::Result<Bytes>>,
+        held: &mut Option<Bytes>,
+        announced: u64,
+    ) -> Option<Option<std::io::Result<Bytes>>> {
+        match chunk {
+            None => {
+                self.ended = true;
+                held.take().map(|last| Some(Ok(last)))
+            }
+            Some(Err(error)) => {
+                self.failure = Some(std::io::Error::new(error.kind(), error.to_string()));
+                Some(Some(Err(error)))
+            }
+            Some(Ok(chunk)) => {
+                self.hash.update(&chunk);
+                self.read += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+                self.ended = self.read > announced;
+                match self.ended {
+                    true => Some(Some(Err(std::io::Error::other(
+                        "it grew while it was sent",
+                    )))),
+                    false => Some(held.replace(chunk).map(Ok)),
                 }
-            };
-            Some((item, (chunks, progress)))
-        },
-    )
+            }
+        }
+    }
 }
 
 /// Waits for an exchange as long as it moves: a transfer has no fixed time, but one that stands

@@ -51,8 +51,8 @@ pub(crate) async fn write(
                 return Err(PublishError::CidMismatch {
                     pds: session.xrpc().name(),
                     uri,
-                    expected: encoded.cid,
-                    got: written.cid,
+                    expected: Box::new(encoded.cid),
+                    got: Box::new(written.cid),
                 });
             }
             Err(error) => error,
@@ -69,12 +69,17 @@ pub(crate) async fn write(
         tracing::debug!(%uri, %error, "reading back");
         match (read_back(session, place).await.map_err(unconfirmed)?, swap) {
             (Some(found), _) if found == encoded.cid => return Ok(receipt(None)),
-            (Some(found), Swap::Absent) => return Err(PublishError::KeyTaken { uri, found }),
+            (Some(found), Swap::Absent) => {
+                return Err(PublishError::KeyTaken {
+                    uri,
+                    found: Box::new(found),
+                });
+            }
             (found, Swap::At(expected)) if found != Some(expected) => {
                 return Err(PublishError::SwapFailed {
                     uri,
-                    expected,
-                    found,
+                    expected: Box::new(expected),
+                    found: found.map(Box::new),
                 });
             }
             _ => doubt = Some(error),

@@ -1,0 +1,16 @@
+//! Everything that is promised to a user, on PDSs that really commit: the devnet, and the PDS that
+//! the network runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod attachments;
+mod cutting;
+mod devnet;
+mod network;
+mod records;
+mod reference;
+mod sessions;
