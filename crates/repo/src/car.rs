@@ -92,6 +92,12 @@ struct Section<'a> {
     bytes: &'a [u8],
 }
 
+impl<'a> Section<'a> {
+    fn key(&self) -> (&'a Digest, u8) {
+        (self.digest, self.codec)
+    }
+}
+
 /// A CAR whose blocks all hash to their CIDs. Borrows from the bytes that it was read from.
 ///
 /// ```
@@ -131,7 +137,7 @@ impl<'a> Car<'a> {
         let mut sorted = Vec::new();
         if sections.len() > LINEAR_LOOKUP {
             sorted.clone_from(&sections);
-            sorted.sort_unstable_by_key(|section| section.digest);
+            sorted.sort_unstable_by_key(Section::key);
         }
         Ok(Self {
             root,
@@ -168,19 +174,22 @@ impl<'a> Car<'a> {
     /// The bytes of a block.
     #[must_use]
     pub fn get(&self, cid: &Cid) -> Option<&'a [u8]> {
-        let digest = cid.hash().digest();
+        let codec = u8::try_from(cid.codec()).ok()?;
+        let digest = cid.hash().digest().try_into().ok()?;
+        self.find(codec, digest)
+    }
+
+    #[inline]
+    fn find(&self, codec: u8, digest: &Digest) -> Option<&'a [u8]> {
         let section = if self.sorted.is_empty() {
-            self.sections
-                .iter()
-                .find(|section| section.digest == digest)?
+            let mut all = self.sections.iter();
+            all.find(|section| section.digest == digest && section.codec == codec)?
         } else {
-            let at = self
-                .sorted
-                .binary_search_by(|section| section.digest[..].cmp(digest))
-                .ok()?;
-            self.sorted.get(at)?
+            let key = (digest, codec);
+            let found = self.sorted.binary_search_by_key(&key, Section::key);
+            self.sorted.get(found.ok()?)?
         };
-        (u64::from(section.codec) == cid.codec()).then_some(section.bytes)
+        Some(section.bytes)
     }
 }
 

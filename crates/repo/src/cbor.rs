@@ -68,6 +68,9 @@ const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const FLOAT64: u8 = 0xfb;
 const LINK_TAG: u64 = 42;
+/// How every link to DAG-CBOR begins: tag 42, 37 bytes, the multibase zero, and a CIDv1's codec and
+/// hash.
+const CBOR_LINK: [u8; 9] = [0xd8, 42, 0x58, 37, 0, 1, digest::DAG_CBOR, 0x12, 0x20];
 
 /// Reads values one after another from borrowed bytes.
 #[derive(Clone, Copy)]
@@ -164,11 +167,17 @@ impl<'a> Reader<'a> {
             return Err(self.error(CborErrorKind::Truncated));
         };
         let (major, info) = (first >> 5, first & 0x1f);
-        if info < 24 {
-            self.rest = rest;
-            return Ok((major, u64::from(info)));
+        match (info, rest.split_first()) {
+            (0..24, _) => {
+                self.rest = rest;
+                Ok((major, u64::from(info)))
+            }
+            (24, Some((&argument @ 24.., rest))) if major != SIMPLE => {
+                self.rest = rest;
+                Ok((major, u64::from(argument)))
+            }
+            _ => self.long_head(major, info),
         }
-        self.long_head(major, info)
     }
 
     fn long_head(&mut self, major: u8, info: u8) -> Result<(u8, u64)> {
@@ -294,6 +303,16 @@ impl<'a> Reader<'a> {
     /// A link, as the CID's codec and digest.
     #[inline]
     pub(crate) fn link_parts(&mut self) -> Result<(u8, &'a [u8; 32])> {
+        if let Some(rest) = self.rest.strip_prefix(&CBOR_LINK)
+            && let Some((digest, rest)) = rest.split_first_chunk()
+        {
+            self.rest = rest;
+            return Ok((digest::DAG_CBOR, digest));
+        }
+        self.any_link_parts()
+    }
+
+    fn any_link_parts(&mut self) -> Result<(u8, &'a [u8; 32])> {
         let start = *self;
         if self.expect(TAG, "a link")? != LINK_TAG {
             return Err(start.error(CborErrorKind::NotCanonical));
@@ -437,7 +456,7 @@ pub(crate) fn write_null(out: &mut Vec<u8>) {
 /// A link to DAG-CBOR.
 #[inline]
 pub(crate) fn write_cbor_link(out: &mut Vec<u8>, digest: &[u8; 32]) {
-    out.extend_from_slice(&[0xd8, 42, 0x58, 37, 0, 1, digest::DAG_CBOR, 0x12, 0x20]);
+    out.extend_from_slice(&CBOR_LINK);
     out.extend_from_slice(digest);
 }
 

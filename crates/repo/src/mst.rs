@@ -94,6 +94,12 @@ impl MstError {
         Self::Missing(Box::new(digest::cbor_cid(digest)))
     }
 
+    fn level(digest: &Digest) -> Self {
+        Self::Level {
+            cid: Box::new(digest::cbor_cid(digest)),
+        }
+    }
+
     fn exists(key: &[u8]) -> Self {
         Self::Exists(String::from_utf8_lossy(key).into_owned())
     }

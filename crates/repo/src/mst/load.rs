@@ -15,97 +15,109 @@ impl Tree {
     /// # Errors
     /// [`MstError::Missing`] if the root is not at hand, and what is wrong with a node.
     pub fn load(root: Cid, source: &impl BlockSource) -> Result<Self, MstError> {
-        let digest = record_digest(&root)?;
-        let mut node = read(&digest, source)?.ok_or(MstError::missing(&digest))?;
-        match node.entries.first() {
-            Some(first) => node.level = height(first.key.as_bytes()),
-            None if node.left.is_none() => {
-                return Ok(Self {
-                    root: Arc::new(node),
-                });
-            }
-            None => {
-                return Err(MstError::Level {
-                    cid: Box::new(root),
-                });
-            }
-        }
-        let node = complete(
-            node,
-            &digest,
-            Bounds {
-                after: None,
-                before: None,
-            },
+        Loader {
             source,
-        )?;
-        Ok(Self {
-            root: Arc::new(node),
-        })
+            levels: true,
+        }
+        .load(root)
+    }
+
+    /// Loads the part of a tree that a commit carries, without checking the levels of keys: that
+    /// costs a hash for each. Undoing operations must lead to a tree that was known before, and does
+    /// so whatever the levels of other keys, or not at all.
+    pub(crate) fn load_to_invert(root: Cid, source: &impl BlockSource) -> Result<Self, MstError> {
+        Loader {
+            source,
+            levels: false,
+        }
+        .load(root)
     }
 }
 
+struct Loader<'s, S> {
+    source: &'s S,
+    /// Whether every key must stand at the level of its hash.
+    levels: bool,
+}
+
 /// The keys between which a subtree's must lie.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Bounds<'a> {
     after: Option<&'a [u8]>,
     before: Option<&'a [u8]>,
 }
 
-fn read(digest: &Digest, source: &impl BlockSource) -> Result<Option<Node>, MstError> {
-    source
-        .block(&digest::cbor_cid(digest))
-        .map(|bytes| Node::parse(bytes, *digest))
-        .transpose()
-}
+impl<S: BlockSource> Loader<'_, S> {
+    fn load(&self, root: Cid) -> Result<Tree, MstError> {
+        let digest = record_digest(&root)?;
+        let mut node = self
+            .read(&digest)?
+            .ok_or_else(|| MstError::missing(&digest))?;
+        if let Some(first) = node.entries.first() {
+            node.level = height(first.key.as_bytes());
+            node = self.complete(node, &digest, Bounds::default())?;
+        } else if node.left.is_some() {
+            // The root of a tree has entries, unless the tree is empty.
+            return Err(MstError::level(&digest));
+        }
+        Ok(Tree {
+            root: Arc::new(node),
+        })
+    }
 
-/// Checks a node whose level is known, and loads what is below it. The recursion is as deep as the
-/// level, which is at most 128; no two subtrees can be the same one, because of the bounds.
-fn complete(
-    mut node: Node,
-    digest: &Digest,
-    bounds: Bounds<'_>,
-    source: &impl BlockSource,
-) -> Result<Node, MstError> {
-    let cid = || Box::new(digest::cbor_cid(digest));
-    if let (Some(first), Some(last)) = (node.entries.first(), node.entries.last()) {
-        let after = bounds.after.is_none_or(|key| key < first.key.as_bytes());
-        let before = bounds.before.is_none_or(|key| last.key.as_bytes() < key);
-        if !(after && before) {
-            return Err(MstError::Keys { cid: cid() });
+    fn read(&self, digest: &Digest) -> Result<Option<Node>, MstError> {
+        let block = self.source.block(&digest::cbor_cid(digest));
+        block.map(|bytes| Node::parse(bytes, *digest)).transpose()
+    }
+
+    /// Checks a node whose level is known, and loads what is below it. The recursion is as deep as
+    /// the level, which is at most 128; no two subtrees can be the same one, because of the bounds.
+    fn complete(
+        &self,
+        mut node: Node,
+        digest: &Digest,
+        bounds: Bounds<'_>,
+    ) -> Result<Node, MstError> {
+        if let (Some(first), Some(last)) = (node.entries.first(), node.entries.last()) {
+            let after = bounds.after.is_none_or(|key| key < first.key.as_bytes());
+            let before = bounds.before.is_none_or(|key| last.key.as_bytes() < key);
+            if !(after && before) {
+                return Err(MstError::Keys {
+                    cid: Box::new(digest::cbor_cid(digest)),
+                });
+            }
         }
-    }
-    if node
-        .entries
-        .iter()
-        .any(|entry| height(entry.key.as_bytes()) != node.level)
-    {
-        return Err(MstError::Level { cid: cid() });
-    }
-    for gap in 0..=node.entries.len() {
-        let Some(Link::Missing(child)) = node.child(gap) else {
-            continue;
-        };
-        let Some(level) = node.level.checked_sub(1) else {
-            return Err(MstError::Level { cid: cid() });
-        };
-        let child = *child;
-        let Some(mut loaded) = read(&child, source)? else {
-            continue;
-        };
-        if loaded.is_empty() {
-            return Err(MstError::Level {
-                cid: Box::new(digest::cbor_cid(&child)),
-            });
+        if self.levels
+            && node
+                .entries
+                .iter()
+                .any(|entry| height(entry.key.as_bytes()) != node.level)
+        {
+            return Err(MstError::level(digest));
         }
-        loaded.level = level;
-        let key_at = |at: Option<usize>| Some(node.entries.get(at?)?.key.as_bytes());
-        let inner = Bounds {
-            after: key_at(gap.checked_sub(1)).or(bounds.after),
-            before: key_at(Some(gap)).or(bounds.before),
-        };
-        let loaded = complete(loaded, &child, inner, source)?;
-        *node.child_mut(gap) = Some(Link::Node(Arc::new(loaded)));
+        for gap in 0..=node.entries.len() {
+            let Some(Link::Missing(child)) = node.child(gap) else {
+                continue;
+            };
+            let Some(level) = node.level.checked_sub(1) else {
+                return Err(MstError::level(digest));
+            };
+            let child = *child;
+            let Some(mut loaded) = self.read(&child)? else {
+                continue;
+            };
+            if loaded.is_empty() {
+                return Err(MstError::level(&child));
+            }
+            loaded.level = level;
+            let key_at = |at: Option<usize>| Some(node.entries.get(at?)?.key.as_bytes());
+            let inner = Bounds {
+                after: key_at(gap.checked_sub(1)).or(bounds.after),
+                before: key_at(Some(gap)).or(bounds.before),
+            };
+            let loaded = self.complete(loaded, &child, inner)?;
+            *node.child_mut(gap) = Some(Link::Node(Arc::new(loaded)));
+        }
+        Ok(node)
     }
-    Ok(node)
 }

@@ -231,9 +231,7 @@ fn parse_body(reader: &mut Reader<'_>) -> Result<Body, ParseError> {
             return Err(ParseError::Keys);
         };
         // Given that the prefix is as long as can be, one byte tells the order of the two keys.
-        if before.get(shared).is_some_and(|next| next >= first)
-            || !suffix.iter().all(u8::is_ascii_graphic)
-        {
+        if before.get(shared).is_some_and(|next| next >= first) || !key::is_graphic(suffix) {
             return Err(ParseError::Keys);
         }
         let key = Key::join(prefix, suffix);

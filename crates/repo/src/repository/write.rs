@@ -149,7 +149,8 @@ impl Applied {
 }
 
 impl Repository {
-    /// Applies writes in one commit: all of them, or none.
+    /// Applies writes in one commit: all of them, or none. A commit of no writes carries no node, as
+    /// the reference PDS has it.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -202,9 +203,6 @@ impl Repository {
             });
         }
         let mut blocks = tree.covering_proof(ops.iter().map(|op| op.path.as_str()))?;
-        if ops.is_empty() {
-            blocks = tree.proof("")?;
-        }
         let new_nodes = tree.new_blocks(&self.tree)?;
         let removed_nodes = tree.removed_blocks(&self.tree)?;
         let commit = UnsignedCommit {
