@@ -400,6 +400,13 @@ fn the_claimed_author_is_found_in_the_type_and_in_the_data() {
         Some(alice().as_str())
     );
     assert_eq!(claimed_author("com.example.note", &future), None);
+    for nsid in ["agent.comms.card", "agent.comms.lease"] {
+        assert_eq!(
+            claimed_author(nsid, &future),
+            None,
+            "{nsid} has no such field"
+        );
+    }
 }
 
 /// A type of one's own, with what serde has to offer: links, bytes, flattened and untagged data.

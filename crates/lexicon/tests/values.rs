@@ -176,6 +176,10 @@ fn what_is_not_strict_is_refused() {
         ("a link without its zero byte", b"\xd8\x2a\x41\x01"),
         ("a link that is no CID", b"\xd8\x2a\x42\x00\x01"),
         ("a link that is a text", b"\xd8\x2a\x61a"),
+        (
+            "a link with a byte after its hash",
+            b"\xd8\x2a\x47\x00\x01\x71\x12\x01x\x00",
+        ),
         ("undefined", b"\xf7"),
         ("another simple value", b"\xf8\xff"),
         ("true in two bytes", b"\xf8\x15"),
