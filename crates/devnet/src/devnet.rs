@@ -7,6 +7,9 @@ use crate::net::Server;
 use crate::{Account, CreateAccountError, DevnetBuilder, Pds, StartError};
 
 /// A running AT network on this machine: a PLC directory and PDSs. Dropping it stops everything.
+///
+/// Every frame that was ever emitted stays in memory, so that any cursor can be replayed: a network for tests
+/// and for a desk, not for years.
 pub struct Devnet {
     plc_url: String,
     pds: Vec<Pds>,

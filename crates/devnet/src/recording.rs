@@ -64,8 +64,11 @@ fn read_frames(folder: &Path) -> Result<Vec<Bytes>, RecordingError> {
         (packed, bytes)
     };
     let (frames, rest) = split_frames(Bytes::from(bytes));
-    if rest > 0 {
-        let reason = format!("{rest} bytes at its end are less than a whole frame");
+    if !rest.is_empty() {
+        let reason = format!(
+            "{} bytes at its end are less than a whole frame",
+            rest.len()
+        );
         return Err(RecordingError::Format { path, reason });
     }
     Ok(frames)

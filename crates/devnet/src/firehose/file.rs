@@ -16,7 +16,8 @@ pub(crate) struct FrameFile {
 impl FrameFile {
     /// Opens or creates the file, and reads what is in it.
     ///
-    /// A frame that a killed process wrote only in part was never answered: it is cut off.
+    /// A frame that a killed process wrote only in part was never answered: it is cut off, and kept beside
+    /// the file as `.torn`, in case it is something else.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Bytes>)> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -27,9 +28,12 @@ impl FrameFile {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let (frames, rest) = split_frames(Bytes::from(bytes));
-        let length = file.stream_position()?.saturating_sub(rest);
-        if rest > 0 {
-            tracing::warn!(path = %path.display(), bytes = rest, "cut off a frame that was not written to its end");
+        let torn = rest.len() as u64;
+        let length = file.stream_position()?.saturating_sub(torn);
+        if torn > 0 {
+            let kept = path.with_extension("torn");
+            std::fs::write(&kept, &rest)?;
+            tracing::warn!(path = %path.display(), kept = %kept.display(), bytes = torn, "cut off a frame that was not written to its end");
             file.set_len(length)?;
             file.seek(SeekFrom::Start(length))?;
         }
@@ -56,9 +60,9 @@ impl FrameFile {
     }
 }
 
-/// Splits length-prefixed frames without copying them; also says how many bytes at the end are less than a
+/// Splits length-prefixed frames without copying them; also gives the bytes at the end that are less than a
 /// whole frame.
-pub(crate) fn split_frames(mut bytes: Bytes) -> (Vec<Bytes>, u64) {
+pub(crate) fn split_frames(mut bytes: Bytes) -> (Vec<Bytes>, Bytes) {
     let mut frames = Vec::new();
     loop {
         let mut rest = bytes.clone();
@@ -74,7 +78,7 @@ pub(crate) fn split_frames(mut bytes: Bytes) -> (Vec<Bytes>, u64) {
         frames.push(rest.split_to(length));
         bytes = rest;
     }
-    (frames, bytes.len() as u64)
+    (frames, bytes)
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ impl<'a> Call<'a> {
 
     /// The JSON input.
     pub(super) fn input(&self) -> Result<Input, XrpcError> {
+        self.has_body()?;
         match self.mime_type() {
             Some(mime_type) if mime_type.eq_ignore_ascii_case("application/json") => {
                 Input::parse(&self.bytes()?)
@@ -95,8 +96,20 @@ impl<'a> Call<'a> {
 
     /// The body as it is, and its MIME type.
     pub(super) fn upload(&self) -> Result<(String, Bytes), XrpcError> {
+        self.has_body()?;
         let mime_type = self.mime_type().ok_or_else(no_encoding)?;
         Ok((mime_type.to_owned(), self.bytes()?))
+    }
+
+    /// That the request announces a body, which may be an empty one.
+    fn has_body(&self) -> Result<(), XrpcError> {
+        let announced = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        if announced.iter().any(|name| self.headers.contains_key(name)) {
+            return Ok(());
+        }
+        Err(XrpcError::invalid(
+            "A request body is expected but none was provided",
+        ))
     }
 
     fn bytes(&self) -> Result<Bytes, XrpcError> {
