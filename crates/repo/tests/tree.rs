@@ -1,5 +1,11 @@
 //! The tree against a plain map: random changes in any order, undone, proven, and compared.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
