@@ -27,6 +27,7 @@
 //! - an event is on the stream at once, where the reference polls;
 //! - it knows no lexicon, so that every record is `unknown` to it;
 //! - a malformed `$link`, `$bytes` or blob is a 400, where the reference stores a plain object;
+//! - a record of more than 2^18 values is a 400;
 //! - two writes of one `applyWrites` on one path are a 500, where the reference makes a commit that nobody
 //!   can verify;
 //! - after a restart, `getRepo` with an older `since` gives the whole repository;

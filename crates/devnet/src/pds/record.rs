@@ -1,5 +1,6 @@
 //! A record on its way in: from JSON to the bytes that are signed, refused in the reference PDS's words.
 
+use atcomms_lexicon::value::MAX_VALUES;
 use atcomms_lexicon::{BlobRef, Cid, Map, Nsid, RecordKey, Value, cid_for_cbor};
 use serde_json::Value as Json;
 
@@ -54,6 +55,12 @@ impl Record {
         }
         let blobs = blobs_of(&fields)?;
         let cbor = Value::Map(fields).to_cbor();
+        if cbor.len() > MAX_VALUES {
+            // Only now may it hold more values than anyone here reads back.
+            Value::from_cbor(&cbor).map_err(|error| {
+                XrpcError::invalid(format!("Invalid record at {path}: {error}"))
+            })?;
+        }
         Ok(Self {
             cid: cid_for_cbor(&cbor),
             cbor,

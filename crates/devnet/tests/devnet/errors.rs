@@ -375,3 +375,42 @@ async fn handles_have_the_reference_pdss_rules() {
         "External handle did not resolve to DID"
     );
 }
+
+#[tokio::test]
+async fn hostile_input_is_answered_and_the_server_goes_on() {
+    let (_devnet, alice, client) = alice().await;
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let with_record = |record: String| {
+        format!(
+            r#"{{"repo":"{}","collection":"{NOTE}","record":{record}}}"#,
+            alice.did
+        )
+    };
+    let bodies = [
+        nested(100_000),
+        with_record(format!(r#"{{"a":{}}}"#, nested(100))),
+        with_record(format!(r#"{{"a":[{}]}}"#, vec!["0"; 400_000].join(","))),
+        with_record(r#"{"a":1e999}"#.to_owned()),
+        with_record(r#"{"a":"\ud800"}"#.to_owned()),
+        with_record(r#"{"$type":["x"]}"#.to_owned()),
+        "\u{0}".to_owned(),
+        String::new(),
+    ];
+    for body in bodies {
+        let given: String = body.chars().take(80).collect();
+        let request = client.request(reqwest::Method::POST, "repo.createRecord");
+        let request = request
+            .header("content-type", "application/json")
+            .body(body);
+        let answer = answer(request).await;
+        assert_eq!(answer.status, 400, "{given}: {}", answer.body);
+    }
+    let anonymous = Client {
+        token: None,
+        ..client.clone()
+    };
+    let request = anonymous.request(reqwest::Method::GET, "server.getSession");
+    let request = request.header("authorization", b"Bearer \xff\xfe".as_slice());
+    assert_eq!(answer(request).await.error(), (400, "InvalidToken"));
+    client.put(&alice.did, "still", "there").await;
+}
