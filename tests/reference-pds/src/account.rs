@@ -62,9 +62,17 @@ impl ReferencePds {
         let response = http_client().post(url).json(&body).send().await?;
         if !response.status().is_success() {
             let status = response.status().as_u16();
-            return Err(AccountError::Refused { handle, status, body: response.text().await? });
+            return Err(AccountError::Refused {
+                handle,
+                status,
+                body: response.text().await?,
+            });
         }
         let account: Account = response.json().await?;
-        Ok(Account { email, password, ..account })
+        Ok(Account {
+            email,
+            password,
+            ..account
+        })
     }
 }

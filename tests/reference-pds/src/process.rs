@@ -76,7 +76,9 @@ pub enum StartError {
     )]
     NotInstalled,
     /// It could not be run.
-    #[error("the reference PDS in {folder} can't be run: {source}; run tests/reference-pds/setup.sh")]
+    #[error(
+        "the reference PDS in {folder} can't be run: {source}; run tests/reference-pds/setup.sh"
+    )]
     Run {
         /// The folder.
         folder: PathBuf,
@@ -120,10 +122,16 @@ impl ReferencePds {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let folder = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
         let folder = PathBuf::from(folder.ok_or(StartError::NotInstalled)?);
-        let failed = |source| StartError::Run { folder: folder.clone(), source };
+        let failed = |source| StartError::Run {
+            folder: folder.clone(),
+            source,
+        };
         write_script(&folder).map_err(failed)?;
         let mut child = command(&folder, &options).spawn().map_err(failed)?;
-        let stdout = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let mut lines = BufReader::new(stdout).lines();
         let first = tokio::time::timeout(START_TIMEOUT, lines.next_line())
             .await
@@ -133,11 +141,20 @@ impl ReferencePds {
             let status = child.wait().await.map_err(failed)?;
             return Err(StartError::Ended { status });
         };
-        let ready = line.strip_prefix("READY ").and_then(|json| serde_json::from_str(json).ok());
-        let Some(ready) = ready else { return Err(StartError::Unexpected { line }) };
+        let ready = line
+            .strip_prefix("READY ")
+            .and_then(|json| serde_json::from_str(json).ok());
+        let Some(ready) = ready else {
+            return Err(StartError::Unexpected { line });
+        };
         let mails = Arc::default();
         let reader = tokio::spawn(read_mails(lines, Arc::clone(&mails)));
-        Ok(Self { ready, child, mails, reader })
+        Ok(Self {
+            ready,
+            child,
+            mails,
+            reader,
+        })
     }
 
     /// The PDS, `http://localhost:PORT/`.
@@ -167,7 +184,10 @@ impl ReferencePds {
 
     /// The e-mails that it would have sent so far, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
-        self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mails
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Ends it and waits until it is gone, so that its folder can be used by the next one.
@@ -189,18 +209,26 @@ impl Drop for ReferencePds {
 
 fn command(folder: &Path, options: &Options) -> Command {
     let mut command = Command::new(folder.join(NODE));
-    command.arg(SCRIPT_NAME).arg("--exit-on-stdin-eof").current_dir(folder);
+    command
+        .arg(SCRIPT_NAME)
+        .arg("--exit-on-stdin-eof")
+        .current_dir(folder);
     if options.rate_limits {
         command.arg("--rate-limits");
     }
     if let Some(plc) = &options.plc {
         // Without the final slash, to which paths are appended.
-        command.arg("--plc-url").arg(plc.as_str().trim_end_matches('/'));
+        command
+            .arg("--plc-url")
+            .arg(plc.as_str().trim_end_matches('/'));
     }
     if let Some(data) = &options.data {
         command.args([OsString::from("--data"), data.clone().into_os_string()]);
     }
-    command.env("PDS_EXTRA_JSON", Value::Object(options.settings.clone()).to_string());
+    command.env(
+        "PDS_EXTRA_JSON",
+        Value::Object(options.settings.clone()).to_string(),
+    );
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -219,9 +247,14 @@ fn write_script(folder: &Path) -> io::Result<()> {
 
 async fn read_mails(mut lines: Lines<BufReader<ChildStdout>>, mails: Arc<Mutex<Vec<Mail>>>) {
     while let Ok(Some(line)) = lines.next_line().await {
-        let mail = line.strip_prefix("MAIL ").and_then(|json| serde_json::from_str(json).ok());
+        let mail = line
+            .strip_prefix("MAIL ")
+            .and_then(|json| serde_json::from_str(json).ok());
         if let Some(mail) = mail {
-            mails.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+            mails
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(mail);
         }
     }
 }

@@ -12,16 +12,35 @@ async fn it_starts_serves_and_ends() {
     let pds = ReferencePds::start(Options::default()).await.unwrap();
     let alice = pds.create_account("alice").await.unwrap();
     let document = format!("{}{}", pds.plc_url(), alice.did);
-    let document: Value = http_client().get(document).send().await.unwrap().json().await.unwrap();
+    let document: Value = http_client()
+        .get(document)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(document["alsoKnownAs"], json!(["at://alice.test"]));
-    assert_eq!(document["service"][0]["serviceEndpoint"], pds.url().as_str().trim_end_matches('/'));
+    assert_eq!(
+        document["service"][0]["serviceEndpoint"],
+        pds.url().as_str().trim_end_matches('/')
+    );
 
     let taken = pds.create_account("alice").await.unwrap_err();
-    assert!(taken.to_string().contains("Handle already taken"), "{taken}");
+    assert!(
+        taken.to_string().contains("Handle already taken"),
+        "{taken}"
+    );
 
     let health = pds.url().join("/xrpc/_health").unwrap();
-    assert!(pds.stop().await.unwrap().success(), "it ends cleanly when its standard input ends");
-    assert!(http_client().get(health).send().await.is_err(), "nobody answers afterwards");
+    assert!(
+        pds.stop().await.unwrap().success(),
+        "it ends cleanly when its standard input ends"
+    );
+    assert!(
+        http_client().get(health).send().await.is_err(),
+        "nobody answers afterwards"
+    );
 }
 
 #[tokio::test]
@@ -31,11 +50,22 @@ async fn it_starts_serves_and_ends() {
 )]
 async fn a_second_one_joins_the_directory_of_the_first() {
     let first = ReferencePds::start(Options::default()).await.unwrap();
-    let joining = Options { plc: Some(first.plc_url().clone()), ..Options::default() };
+    let joining = Options {
+        plc: Some(first.plc_url().clone()),
+        ..Options::default()
+    };
     let second = ReferencePds::start(joining).await.unwrap();
     let bob = second.create_account("bob").await.unwrap();
     let document = format!("{}{}", first.plc_url(), bob.did);
-    assert!(http_client().get(document).send().await.unwrap().status().is_success());
+    assert!(
+        http_client()
+            .get(document)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
 }
 
 #[tokio::test]
@@ -46,8 +76,16 @@ async fn a_second_one_joins_the_directory_of_the_first() {
 async fn mails_are_handed_over() {
     let pds = ReferencePds::start(Options::default()).await.unwrap();
     let alice = pds.create_account("alice").await.unwrap();
-    let url = pds.url().join("/xrpc/com.atproto.server.requestAccountDelete").unwrap();
-    let sent = http_client().post(url).bearer_auth(&alice.access_jwt).send().await.unwrap();
+    let url = pds
+        .url()
+        .join("/xrpc/com.atproto.server.requestAccountDelete")
+        .unwrap();
+    let sent = http_client()
+        .post(url)
+        .bearer_auth(&alice.access_jwt)
+        .send()
+        .await
+        .unwrap();
     assert!(sent.status().is_success());
     // The line is written before the answer, but read by another task.
     let token = tokio::time::timeout(std::time::Duration::from_secs(10), async {
