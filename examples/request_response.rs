@@ -24,17 +24,37 @@ async fn main() -> Result<()> {
     println!("{}\n", network.describe());
 
     let mut counter = bob.serve("count-words").handle(count_words)?;
-    timeout(PATIENCE, counter.connected()).await.context("the PDS's stream could not be reached")?;
+    timeout(PATIENCE, counter.connected())
+        .await
+        .context("the PDS's stream could not be reached")?;
 
     let asked = Instant::now();
-    let answer = alice.request(bob.did().clone(), "count-words").params(json!({"text": "nothing forged, nothing lost, nothing twice"})).deadline(PATIENCE).await?;
+    let answer = alice
+        .request(bob.did().clone(), "count-words")
+        .params(json!({"text": "nothing forged, nothing lost, nothing twice"}))
+        .deadline(PATIENCE)
+        .await?;
     println!("alice asked   {}", answer.request.uri);
-    println!("bob answered  {} in {:.1} ms", answer.uri, asked.elapsed().as_secs_f64() * 1000.0);
+    println!(
+        "bob answered  {} in {:.1} ms",
+        answer.uri,
+        asked.elapsed().as_secs_f64() * 1000.0
+    );
     println!("              {}\n", answer.result.to_json());
-    ensure!(answer.result.to_json() == json!({"words": 6}), "that is not the number of words");
+    ensure!(
+        answer.result.to_json() == json!({"words": 6}),
+        "that is not the number of words"
+    );
 
-    match alice.request(bob.did().clone(), "count-words").params(json!({"text": 7})).deadline(PATIENCE).await {
-        Err(RequestError::Rejected { failure, .. }) => println!("bob refused   {}", failure.message.unwrap_or_default()),
+    match alice
+        .request(bob.did().clone(), "count-words")
+        .params(json!({"text": 7}))
+        .deadline(PATIENCE)
+        .await
+    {
+        Err(RequestError::Rejected { failure, .. }) => {
+            println!("bob refused   {}", failure.message.unwrap_or_default())
+        }
         other => anyhow::bail!("bob should have refused a number, and said {other:?}"),
     }
     counter.shutdown().await;
@@ -44,6 +64,8 @@ async fn main() -> Result<()> {
 /// What bob does with a request.
 async fn count_words(job: Job) -> Result<Value, TaskError> {
     let params = job.params.to_json();
-    let text = params["text"].as_str().ok_or_else(|| TaskError::rejected("`text` must be a text"))?;
+    let text = params["text"]
+        .as_str()
+        .ok_or_else(|| TaskError::rejected("`text` must be a text"))?;
     Ok(json!({"words": text.split_whitespace().count()}))
 }

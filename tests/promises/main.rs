@@ -1,1 +1,14 @@
-//! The promises of atcomms, a file for each.
+//! The promises of atcomms, a file for each. Frames are made for the purpose, and travel over a real
+//! WebSocket from a replay to a real subscription.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod author;
+mod author_is_the_signer;
+mod bad_input_is_a_value;
+mod ordered_per_repository;
+mod stage;

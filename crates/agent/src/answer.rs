@@ -38,7 +38,7 @@ pub enum RequestError {
     Params(String),
     /// The request could not be written.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Publish(Box<PublishError>),
     /// The answer could not be watched for.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
@@ -84,6 +84,12 @@ pub enum RequestError {
     /// The stream ended before an answer came.
     #[error("the stream ended before an answer came: {0}")]
     StreamEnded(String),
+}
+
+impl From<PublishError> for RequestError {
+    fn from(error: PublishError) -> Self {
+        RequestError::Publish(Box::new(error))
+    }
 }
 
 fn message(failure: &Failure) -> &str {

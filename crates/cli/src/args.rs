@@ -37,10 +37,22 @@ pub(crate) struct Global {
     )]
     pub(crate) state: Option<PathBuf>,
     /// Which login to use, if there are several: a DID or a handle
-    #[arg(long = "as", global = true, value_name = "ADDRESS", env = "ATCOMMS_AS")]
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "ADDRESS",
+        env = "ATCOMMS_AS",
+        hide_env_values = true
+    )]
     pub(crate) login: Option<Address>,
     /// The did:plc directory [default: that of the login, or https://plc.directory]
-    #[arg(long, global = true, value_name = "URL", env = "ATCOMMS_PLC")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ATCOMMS_PLC",
+        hide_env_values = true
+    )]
     pub(crate) plc: Option<Url>,
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as atcomms_subscribe=debug
     #[arg(
@@ -48,6 +60,7 @@ pub(crate) struct Global {
         global = true,
         value_name = "LEVEL",
         env = "ATCOMMS_LOG",
+        hide_env_values = true,
         default_value = "warn"
     )]
     pub(crate) log: String,

@@ -23,9 +23,9 @@ impl Failure {
     pub(crate) fn of(kind: ErrorKind, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         match kind {
-            ErrorKind::Invalid => Failure::Usage(format!("{error:#}")),
-            ErrorKind::KeyTaken | ErrorKind::Refused => Failure::Refused(format!("{error:#}")),
-            ErrorKind::TimedOut => Failure::TimedOut(format!("{error:#}")),
+            ErrorKind::Invalid => Failure::Usage(told(&error)),
+            ErrorKind::KeyTaken | ErrorKind::Refused => Failure::Refused(told(&error)),
+            ErrorKind::TimedOut => Failure::TimedOut(told(&error)),
             _ => Failure::Failed(error),
         }
     }
@@ -43,12 +43,26 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Failed(error) => write!(out, "{error:#}"),
+            Failure::Failed(error) => out.write_str(&told(error)),
             Failure::Usage(what) | Failure::TimedOut(what) | Failure::Refused(what) => {
                 out.write_str(what)
             }
         }
     }
+}
+
+/// An error in one line: with its causes, unless it has told of them itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -58,3 +72,20 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 pub(crate) type Outcome = Result<(), Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let telling = anyhow::anyhow!(cause).context("cannot write x (the disk is full)");
+        assert_eq!(told(&telling), "cannot write x (the disk is full)");
+        let cause = std::io::Error::other("the disk is full");
+        assert_eq!(
+            told(&anyhow::anyhow!(cause).context("cannot write x")),
+            "cannot write x: the disk is full"
+        );
+    }
+}

@@ -78,6 +78,7 @@ impl Delivery {
     ///
     /// # Errors
     /// The record is not a `T`, or outside of its limits.
+    #[expect(clippy::result_large_err, reason = "a delivery is larger still")]
     pub fn decode<T: Record>(self) -> Result<Delivery<T>, Undecodable> {
         let record = match self.bytes.as_deref().map(decode::<T>).transpose() {
             Ok(record) => record,

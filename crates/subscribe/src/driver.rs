@@ -87,6 +87,10 @@ impl Driver {
         let silence = tokio::time::sleep(self.idle.unwrap_or(Duration::MAX / 4));
         tokio::pin!(silence);
         loop {
+            let wake = self
+                .engine
+                .wake_at()
+                .map(|at| Duration::from_micros(at.saturating_sub(micros())));
             tokio::select! {
                 biased;
                 () = self.items.closed() => return,
@@ -98,6 +102,9 @@ impl Driver {
                         last_event = Instant::now();
                     }
                     self.source(index, event, last_event);
+                }
+                () = async { tokio::time::sleep(wake.unwrap_or_default()).await }, if wake.is_some() => {
+                    self.engine.tick(micros());
                 }
                 () = &mut silence, if self.idle.is_some() => {
                     let idle = self.idle.unwrap_or_default();

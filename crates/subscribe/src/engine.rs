@@ -6,17 +6,19 @@
 
 mod control;
 mod judgement;
+mod order;
 mod repository;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Did, Tid};
 use atcomms_repo::VerifyingKey;
-use atcomms_repo::frame::{self, Kind};
+use atcomms_repo::frame::{self, Frame, Kind};
 use bytes::Bytes;
 
+use self::order::{HISTORY_MICROS, Order, Ticket};
 use self::repository::{Held, Key, Repositories};
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Undecodable};
@@ -77,7 +79,8 @@ pub(crate) struct Engine {
     hosts: Vec<Arc<str>>,
     repositories: Repositories,
     held_bytes: usize,
-    outputs: VecDeque<Output>,
+    questions: VecDeque<Output>,
+    order: Order,
     counters: Arc<Counters>,
 }
 
@@ -94,14 +97,25 @@ impl Engine {
             hosts,
             repositories: Repositories::default(),
             held_bytes: 0,
-            outputs: VecDeque::new(),
+            questions: VecDeque::new(),
+            order: Order::default(),
             counters,
         }
     }
 
-    /// What to do next, oldest first.
+    /// What to do next: questions first, then deliveries in their order.
     pub(crate) fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.questions.pop_front().or_else(|| self.order.pop())
+    }
+
+    /// When [`Engine::tick`] has something to do, in microseconds.
+    pub(crate) fn wake_at(&self) -> Option<u64> {
+        self.order.wake_at()
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: u64) {
+        self.order.expire(now);
     }
 
     /// Takes in one frame; gives its sequence number, if it has one.
@@ -151,7 +165,7 @@ impl Engine {
                     fresh,
                     attempts: attempts.saturating_add(1),
                 };
-                self.outputs.push_back(Output::Resolve {
+                self.questions.push_back(Output::Resolve {
                     did: did.clone(),
                     fresh,
                     after,
@@ -173,22 +187,56 @@ impl Engine {
         {
             repository.key = Key::Unknown;
         }
-        if repository.held.is_empty()
-            && let Key::Known { key, .. } = &repository.key
-        {
-            let key = key.clone();
-            self.judge(Held { source, bytes }, &did, Some(&key), false, now);
-            return;
-        }
-        if repository.held.len() >= HELD_PER_REPOSITORY
-            || self.held_bytes + bytes.len() > HELD_BYTES
-        {
+        let ready = match &repository.key {
+            Key::Known { key, .. } if repository.held.is_empty() => Some(key.clone()),
+            _ => None,
+        };
+        let too_much = repository.held.len() >= HELD_PER_REPOSITORY
+            || self.held_bytes + bytes.len() > HELD_BYTES;
+        if ready.is_none() && too_much {
             self.counters.rejected("held_too_long");
             return;
         }
-        self.held_bytes += bytes.len();
-        repository.held.push_back(Held { source, bytes });
-        self.ask(&did, false);
+        // With the key at hand and nobody waiting, there is nothing to wait for.
+        let ticket = match ready.is_some() && self.order.is_empty() {
+            true => None,
+            false => self.ticket(&did, &bytes, now),
+        };
+        let held = Held {
+            source,
+            bytes,
+            ticket,
+        };
+        match ready {
+            Some(key) => self.judge(held, &did, Some(&key), false, now),
+            None => {
+                self.held_bytes += held.bytes.len();
+                if let Some(repository) = self.repositories.get_mut(&did) {
+                    repository.held.push_back(held);
+                }
+                self.ask(&did, false);
+            }
+        }
+    }
+
+    /// A place in the queue for history, and for what comes after history of its own repository.
+    fn ticket(&mut self, did: &Did, bytes: &[u8], now: u64) -> Option<Ticket> {
+        let repository = self.repositories.get_mut(did)?;
+        let behind = repository
+            .last_ticket
+            .is_some_and(|ticket| self.order.waits(ticket));
+        let history = match frame::decode(bytes) {
+            Ok(Frame::Commit(commit)) => {
+                let rev = commit.rev.parse::<Tid>();
+                rev.is_ok_and(|rev| rev.micros().saturating_add(HISTORY_MICROS) < now)
+            }
+            _ => false,
+        };
+        if !(history || behind) {
+            return None;
+        }
+        repository.last_ticket = Some(self.order.take_place(now));
+        repository.last_ticket
     }
 
     /// Asks for the key of a repository, unless that is under way.
@@ -198,7 +246,7 @@ impl Engine {
         };
         if !matches!(repository.key, Key::Asked { .. }) {
             repository.key = Key::Asked { fresh, attempts: 0 };
-            self.outputs.push_back(Output::Resolve {
+            self.questions.push_back(Output::Resolve {
                 did: did.clone(),
                 fresh,
                 after: Duration::ZERO,

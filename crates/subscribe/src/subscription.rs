@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use atcomms_lexicon::Record;
+use atcomms_lexicon::{Nsid, Record};
 use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -158,14 +158,14 @@ impl<T: Record> Stream for Typed<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             match std::task::ready!(Pin::new(&mut self.subscription).poll_next(context)) {
-                Some(Ok(delivery)) if delivery.collection.as_str() == T::NSID => {
+                Some(Ok(delivery)) if is_a::<T>(&delivery.collection) => {
                     return Poll::Ready(Some(delivery.decode()));
                 }
                 Some(Err(undecodable))
                     if undecodable
                         .uri
                         .collection()
-                        .is_some_and(|nsid| nsid.as_str() == T::NSID) =>
+                        .is_some_and(|nsid| is_a::<T>(&nsid)) =>
                 {
                     return Poll::Ready(Some(Err(undecodable)));
                 }
@@ -174,4 +174,9 @@ impl<T: Record> Stream for Typed<T> {
             }
         }
     }
+}
+
+/// Whether records of this collection are read as a `T`: under its name, or an older one.
+fn is_a<T: Record>(collection: &Nsid) -> bool {
+    collection.as_str() == T::NSID || T::ALSO.contains(&collection.as_str())
 }

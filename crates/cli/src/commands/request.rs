@@ -2,7 +2,7 @@
 
 use atcomms::RequestError;
 use atcomms::lexicon::Value;
-use serde_json::json;
+use serde::Serialize;
 
 use super::send::unsent;
 use crate::args;
@@ -10,6 +10,15 @@ use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use crate::line;
 use crate::once::Once;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    request: &'a str,
+    response: &'a str,
+    author: &'a str,
+    status: &'a str,
+    result: serde_json::Value,
+}
 
 pub(crate) async fn run(context: &Context, args: args::Request) -> Outcome {
     let params = args.params.as_deref().map(params).transpose()?;
@@ -32,13 +41,13 @@ pub(crate) async fn run(context: &Context, args: args::Request) -> Outcome {
     };
     let answer = answer.map_err(unanswered)?;
     if args.json {
-        line::json(&json!({
-            "request": {"uri": answer.request.uri, "cid": answer.request.cid.to_string()},
-            "response": answer.uri,
-            "author": answer.author,
-            "status": answer.response.status,
-            "result": answer.result.to_json(),
-        }))?;
+        line::json(&Line {
+            request: answer.request.uri.as_str(),
+            response: answer.uri.as_str(),
+            author: answer.author.as_str(),
+            status: answer.response.status.as_str(),
+            result: answer.result.to_json(),
+        })?;
         return Ok(());
     }
     match &answer.result {
@@ -67,7 +76,7 @@ fn unanswered(error: RequestError) -> Failure {
         RequestError::Rejected { .. } | RequestError::Failed { .. } => {
             Failure::Refused(line::harmless(&error.to_string()))
         }
-        RequestError::Publish(error) => unsent(error),
+        RequestError::Publish(error) => unsent(*error),
         other => Failure::Failed(other.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use atcomms::SendError;
 use atcomms::publish::{Attachment, PublishError, Receipt};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::args;
 use crate::context::Context;
@@ -57,14 +57,26 @@ pub(crate) async fn broadcast(context: &Context, args: args::Broadcast) -> Outco
     written(&broadcast.await.map_err(unsent)?, args.writing.json)
 }
 
+#[derive(Serialize)]
+struct Line<'a> {
+    uri: &'a str,
+    cid: String,
+    rev: Option<String>,
+    state: &'static str,
+}
+
 fn written(receipt: &Receipt, json: bool) -> Outcome {
+    let uri = receipt.uri.as_str();
     if json {
         let rev = receipt.rev.map(|rev| rev.to_string());
-        line::json(
-            &json!({"uri": receipt.uri, "cid": receipt.cid.to_string(), "rev": rev, "state": "written"}),
-        )?;
+        line::json(&Line {
+            uri,
+            cid: receipt.cid.to_string(),
+            rev,
+            state: "written",
+        })?;
     } else {
-        line::text(receipt.uri.as_str())?;
+        line::text(uri)?;
     }
     Ok(())
 }

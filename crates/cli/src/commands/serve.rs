@@ -7,6 +7,7 @@ use std::sync::Arc;
 use atcomms::subscribe::Source;
 use atcomms::{Job, Outcome as Served, Served as Event, TaskError};
 use futures::StreamExt;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -70,6 +71,15 @@ pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Line<'a> {
+    request: &'a str,
+    author: &'a str,
+    state: &'static str,
+    message: Option<String>,
+    response: Option<&'a str>,
+}
+
 fn tell(event: &Event, json: bool) -> Outcome {
     let (state, detail, receipt) = match &event.outcome {
         Served::Answered(receipt) => ("answered", None, Some(receipt)),
@@ -80,9 +90,13 @@ fn tell(event: &Event, json: bool) -> Outcome {
         _ => ("unknown", None, None),
     };
     if json {
-        line::json(
-            &json!({"request": event.request, "author": event.author, "state": state, "message": detail, "response": receipt.map(|receipt| &receipt.uri)}),
-        )?;
+        line::json(&Line {
+            request: event.request.as_str(),
+            author: event.author.as_str(),
+            state,
+            message: detail,
+            response: receipt.map(|receipt| receipt.uri.as_str()),
+        })?;
     } else {
         line::text(&format!(
             "{} {} {}",

@@ -16,7 +16,7 @@ impl Engine {
                     {
                         repository.key = Key::Unknown;
                     }
-                    self.outputs.push_back(Output::Forget { did });
+                    self.questions.push_back(Output::Forget { did });
                 }
             }
             Ok(Frame::Info(info)) => {
@@ -27,7 +27,7 @@ impl Engine {
             }
             Ok(Frame::Error(error)) if error.error == "FutureCursor" => {
                 let error = "FutureCursor: our cursor is beyond its newest event. It was reset or replaced: start again with --from live or --from start".to_owned();
-                self.outputs.push_back(Output::Stop { source, error });
+                self.questions.push_back(Output::Stop { source, error });
             }
             Ok(Frame::Error(error)) => {
                 // The host closes the connection after it, and the source reconnects.

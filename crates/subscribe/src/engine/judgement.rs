@@ -13,6 +13,7 @@ use crate::delivery::{Delivery, Undecodable};
 use crate::trust::{Continuity, Trust};
 
 /// What became of a commit.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart on the same stack")]
 enum Verdict {
     Believed(CheckedCommit, Trust),
     /// Its events were seen already, this many.
@@ -32,19 +33,30 @@ impl Engine {
         last: bool,
         now: u64,
     ) {
-        let Ok(Frame::Commit(frame)) = frame::decode(&held.bytes) else {
-            self.counters.rejected("frame_malformed");
-            return;
+        let frame = match frame::decode(&held.bytes) {
+            Ok(Frame::Commit(frame)) => frame,
+            other => {
+                let reason = other
+                    .err()
+                    .map_or("frame_malformed", |error| error.reason());
+                self.counters.rejected(reason);
+                self.order.done(held.ticket);
+                return;
+            }
         };
         match self.verdict(&frame, did, key, last, now) {
             Verdict::Believed(commit, trust) => self.believe(&held, &frame, commit, trust),
             Verdict::Duplicate(events) => self.counters.duplicates(events),
-            Verdict::Doubted => self.hold_again(held, did),
+            Verdict::Doubted => {
+                self.hold_again(held, did);
+                return;
+            }
             Verdict::Refused(reason) => {
                 tracing::debug!(%did, rev = frame.rev, reason, "a commit was refused");
                 self.counters.rejected(reason);
             }
         }
+        self.order.done(held.ticket);
     }
 
     fn verdict(
@@ -126,34 +138,40 @@ impl Engine {
                 Err(Unreadable::Undecodable(reason)) => {
                     self.counters.rejected("undecodable");
                     let bytes = op.record().cloned().unwrap_or_default();
-                    self.outputs.push_back(Output::Undecodable(Undecodable {
-                        uri,
-                        cid: op.cid(),
-                        rev,
-                        author: did.clone(),
-                        reason,
-                        bytes,
-                    }));
+                    self.order.put(
+                        held.ticket,
+                        Output::Undecodable(Undecodable {
+                            uri,
+                            cid: op.cid(),
+                            rev,
+                            author: did.clone(),
+                            reason,
+                            bytes,
+                        }),
+                    );
                     continue;
                 }
             };
-            self.outputs.push_back(Output::Deliver(Delivery {
-                uri,
-                cid: op.cid(),
-                rev,
-                commit: cid,
-                author: did.clone(),
-                collection: op.collection().clone(),
-                rkey: op.rkey().clone(),
-                action: op.action(),
-                trust,
-                continuity,
-                live: true,
-                record,
-                source: source.clone(),
-                seq: frame.seq,
-                bytes: op.record().cloned(),
-            }));
+            self.order.put(
+                held.ticket,
+                Output::Deliver(Delivery {
+                    uri,
+                    cid: op.cid(),
+                    rev,
+                    commit: cid,
+                    author: did.clone(),
+                    collection: op.collection().clone(),
+                    rkey: op.rkey().clone(),
+                    action: op.action(),
+                    trust,
+                    continuity,
+                    live: true,
+                    record,
+                    source: source.clone(),
+                    seq: frame.seq,
+                    bytes: op.record().cloned(),
+                }),
+            );
         }
     }
 

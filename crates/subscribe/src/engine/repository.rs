@@ -8,6 +8,7 @@ use atcomms_repo::verify::Head;
 use bytes::Bytes;
 
 use super::SourceIndex;
+use super::order::Ticket;
 
 /// A stranger is remembered for dropping what was seen already. The table has two generations of this
 /// many; the older one is forgotten when the newer is full: at about 400 bytes each, 50 MB at most.
@@ -29,6 +30,8 @@ pub(super) enum Key {
 pub(super) struct Held {
     pub(super) source: SourceIndex,
     pub(super) bytes: Bytes,
+    /// Its place in the queue, if it has one.
+    pub(super) ticket: Option<Ticket>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,8 @@ pub(super) struct Repository {
     pub(super) head: Option<Head>,
     pub(super) key: Key,
     pub(super) held: VecDeque<Held>,
+    /// The last place in the queue that a commit of this repository took.
+    pub(super) last_ticket: Option<Ticket>,
 }
 
 /// All repositories that were in scope, those without anything waiting bounded in number.
@@ -101,6 +106,7 @@ mod tests {
         repositories.entry(&did(1), false).held.push_back(Held {
             source: 0,
             bytes: Bytes::new(),
+            ticket: None,
         });
         for n in 2..3 * STRANGERS_PER_GENERATION {
             repositories.entry(&did(n), false);
