@@ -63,7 +63,7 @@ pub(crate) const MAP: u8 = 5;
 pub(crate) const TAG: u8 = 6;
 pub(crate) const SIMPLE: u8 = 7;
 
-const NULL: u8 = 0xf6;
+pub(crate) const NULL: u8 = 0xf6;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const FLOAT64: u8 = 0xfb;
@@ -353,52 +353,43 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads over one value of any type.
+    /// Reads over one value of any type. What it says is not looked at: text need not be UTF-8.
     #[inline]
     pub(crate) fn skip(&mut self) -> Result<()> {
         self.skip_within(MAX_DEPTH)
     }
 
+    #[inline]
     fn skip_within(&mut self, depth: u8) -> Result<()> {
         let start = *self;
         let (major, argument) = self.head()?;
-        let (items, each) = match major {
-            UINT | NINT => return Ok(()),
-            BYTES => {
+        match major {
+            UINT | NINT => Ok(()),
+            BYTES | TEXT => {
                 let n = self.length(argument, 1)?;
-                return self.take(n).map(drop);
+                self.take(n).map(drop)
             }
-            TEXT => {
-                let n = self.length(argument, 1)?;
-                return match std::str::from_utf8(self.take(n)?) {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(start.error(CborErrorKind::NotUtf8)),
-                };
-            }
-            ARRAY => (self.length(argument, 1)?, 1),
-            MAP => (self.length(argument, 2)?, 2),
             TAG => {
                 *self = start;
-                return self.link_parts().map(drop);
+                self.link_parts().map(drop)
             }
-            _ => {
-                return match start.rest.first() {
-                    Some(&(NULL | FALSE | TRUE | FLOAT64)) => Ok(()),
-                    _ => Err(start.error(CborErrorKind::NotCanonical)),
-                };
-            }
-        };
+            SIMPLE => match start.rest.first() {
+                Some(&(NULL | FALSE | TRUE | FLOAT64)) => Ok(()),
+                _ => Err(start.error(CborErrorKind::NotCanonical)),
+            },
+            _ => self.skip_items(major, argument, depth),
+        }
+    }
+
+    /// Reads over what an array or a map holds.
+    fn skip_items(&mut self, major: u8, claimed: u64, depth: u8) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(start.error(CborErrorKind::TooDeep));
+            return Err(self.error(CborErrorKind::TooDeep));
         };
-        for _ in 0..items {
-            if each == 2 {
-                let key = *self;
-                if self.head()?.0 != TEXT {
-                    return Err(key.error(CborErrorKind::Unexpected("a text key")));
-                }
-                *self = key;
-                self.skip_within(depth)?;
+        let is_map = major == MAP;
+        for _ in 0..self.length(claimed, 1 + usize::from(is_map))? {
+            if is_map {
+                self.text_bytes()?;
             }
             self.skip_within(depth)?;
         }
@@ -453,9 +444,10 @@ pub(crate) fn write_null(out: &mut Vec<u8>) {
     out.push(NULL);
 }
 
-/// A link to DAG-CBOR.
+/// A field whose name is one letter and whose value is a link to DAG-CBOR.
 #[inline]
-pub(crate) fn write_cbor_link(out: &mut Vec<u8>, digest: &[u8; 32]) {
+pub(crate) fn write_cbor_link_field(out: &mut Vec<u8>, field: u8, digest: &[u8; 32]) {
+    out.extend_from_slice(&[0x61, field]);
     out.extend_from_slice(&CBOR_LINK);
     out.extend_from_slice(digest);
 }

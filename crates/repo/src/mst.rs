@@ -193,7 +193,7 @@ impl Tree {
 
     /// Computes the digests that are not known, so that no node below has to.
     fn seal(&self) -> &Digest {
-        self.root.seal(&mut Vec::new())
+        self.root.seal(&mut Vec::with_capacity(SCRATCH_LEN))
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<Digest>, MstError> {
@@ -228,6 +228,9 @@ pub fn height(key: impl AsRef<[u8]>) -> u8 {
     }
     u8::try_from(zeros / 2).unwrap_or(u8::MAX)
 }
+
+/// Room for the bytes of most nodes.
+const SCRATCH_LEN: usize = 1024;
 
 fn record_digest(value: &Cid) -> Result<Digest, MstError> {
     digest::of_cbor(value)

@@ -179,7 +179,7 @@ fn deep_and_lying_values_are_refused_before_they_cost_anything() {
         (b"\x7a\xff\xff\xff\xff", CborErrorKind::Truncated),
         (b"\x9f\x00\xff", CborErrorKind::NotCanonical),
         (b"\xd8\x2a\x43\x00\x01\x71", CborErrorKind::BadLink),
-        (b"\x61\xff", CborErrorKind::NotUtf8),
+        (b"\xa1\x01\x01", CborErrorKind::Unexpected("text")),
     ];
     for (value, kind) in cases {
         let bytes = commit_with(value);
@@ -194,6 +194,13 @@ fn deep_and_lying_values_are_refused_before_they_cost_anything() {
             );
         }
     }
+    // Text that matters must be UTF-8.
+    let repo = b"\xa2\x61t\x67#commit\x62op\x01\xa1\x64repo\x61\xff";
+    let found = frame::peek(repo).map(drop);
+    assert!(
+        matches!(found, Err(FrameError::Malformed(e)) if e.kind == CborErrorKind::NotUtf8),
+        "{found:?}"
+    );
     // An array of operations that claims more than a frame may have.
     let ops = [
         &b"\xa2\x61t\x67#commit\x62op\x01\xa1\x63ops\x1a\x00\x01\x00\x00"[..],

@@ -147,25 +147,35 @@ fn kind_of(name: &str) -> Kind {
 /// The paths of a commit's operations, in order.
 #[derive(Clone, Copy)]
 pub struct OpPaths<'a> {
-    /// Stands before the operation that comes next.
+    /// The path that comes next, which is known from scanning if it is the first.
+    first: Option<&'a str>,
+    /// Stands after the first operation, or after the last one that was given.
     reader: Reader<'a>,
     left: usize,
 }
 
 impl<'a> OpPaths<'a> {
     const NONE: OpPaths<'static> = OpPaths {
+        first: None,
         reader: Reader::EMPTY,
         left: 0,
     };
 
     /// Reads over an array of operations, after which each is known to have a path.
+    #[inline]
     fn scan(reader: &mut Reader<'a>) -> Result<Self, FrameError> {
         let left = reader.array()?;
+        let first = if left == 0 {
+            None
+        } else {
+            Some(path_of_op(reader)?)
+        };
         let paths = Self {
+            first,
             reader: *reader,
             left,
         };
-        for _ in 0..left {
+        for _ in 1..left {
             path_of_op(reader)?;
         }
         Ok(paths)
@@ -195,6 +205,9 @@ impl<'a> Iterator for OpPaths<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a str> {
         self.left = self.left.checked_sub(1)?;
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         path_of_op(&mut self.reader).ok()
     }
 

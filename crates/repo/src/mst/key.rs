@@ -69,10 +69,17 @@ pub(super) fn is_graphic(bytes: &[u8]) -> bool {
         .fold(true, |all, byte| all & byte.is_ascii_graphic())
 }
 
+/// Bytes that are compared at once.
+const CHUNK: usize = 8;
+
 /// Length in bytes of what two keys share at their beginning, which a node writes only once.
 #[inline]
 #[must_use]
 pub fn common_prefix(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> usize {
-    let pairs = left.as_ref().iter().zip(right.as_ref());
-    pairs.take_while(|(l, r)| l == r).count()
+    let (left, right) = (left.as_ref(), right.as_ref());
+    // Keys of one collection share some 20 bytes: these are compared in two steps.
+    let chunks = left.chunks_exact(CHUNK).zip(right.chunks_exact(CHUNK));
+    let same = CHUNK * chunks.take_while(|(l, r)| l == r).count();
+    let (left, right) = (left.iter().skip(same), right.iter().skip(same));
+    same + left.zip(right).take_while(|(l, r)| l == r).count()
 }

@@ -130,16 +130,16 @@ mod tests {
 
     use super::*;
     use crate::car::Block;
-    use crate::cbor::{ARRAY, BYTES, UINT, write_cbor_link, write_len, write_null};
+    use crate::cbor::{ARRAY, BYTES, UINT, write_cbor_link_field, write_len};
 
     /// An entry as a node writes it: prefix length, rest of the key, subtree.
     type Written<'k> = (u64, &'k [u8], Option<Cid>);
 
     /// A node with anything in it. Every value is the same.
     fn node(left: Option<Cid>, entries: &[Written<'_>]) -> Block {
-        let link = |out: &mut Vec<u8>, cid: Option<Cid>| match cid {
-            Some(cid) => write_cbor_link(out, digest::of_cbor(&cid).unwrap()),
-            None => write_null(out),
+        let link = |out: &mut Vec<u8>, field: u8, cid: Option<Cid>| match cid {
+            Some(cid) => write_cbor_link_field(out, field, digest::of_cbor(&cid).unwrap()),
+            None => out.extend([0x61, field, 0xf6]),
         };
         let mut out = b"\xa2\x61e".to_vec();
         write_len(&mut out, ARRAY, entries.len());
@@ -149,13 +149,10 @@ mod tests {
             out.extend(*suffix);
             out.extend(b"\x61p");
             crate::cbor::write_head(&mut out, UINT, *prefix);
-            out.extend(b"\x61t");
-            link(&mut out, *right);
-            out.extend(b"\x61v");
-            write_cbor_link(&mut out, &[7; 32]);
+            link(&mut out, b't', *right);
+            write_cbor_link_field(&mut out, b'v', &[7; 32]);
         }
-        out.extend(b"\x61l");
-        link(&mut out, left);
+        link(&mut out, b'l', left);
         Block::from_cbor(out)
     }
 

@@ -160,14 +160,11 @@ impl Node {
             cbor::write_bytes(out, key.get(shared..).unwrap_or_default());
             out.extend_from_slice(&[0x61, b'p']);
             cbor::write_len(out, cbor::UINT, shared);
-            out.extend_from_slice(&[0x61, b't']);
-            write_link(out, entry.right.as_ref());
-            out.extend_from_slice(&[0x61, b'v']);
-            cbor::write_cbor_link(out, &entry.value);
+            write_link(out, b't', entry.right.as_ref());
+            cbor::write_cbor_link_field(out, b'v', &entry.value);
             before = key;
         }
-        out.extend_from_slice(&[0x61, b'l']);
-        write_link(out, self.left.as_ref());
+        write_link(out, b'l', self.left.as_ref());
     }
 
     /// Reads a block's bytes, whose digest is known. Only the bytes that `write` would make are read:
@@ -247,9 +244,10 @@ fn read_link(reader: &mut Reader<'_>) -> Result<Option<Link>, CborError> {
     reader.nullable(|reader| reader.cbor_link().map(|digest| Link::Missing(*digest)))
 }
 
-fn write_link(out: &mut Vec<u8>, link: Option<&Link>) {
+#[inline]
+fn write_link(out: &mut Vec<u8>, field: u8, link: Option<&Link>) {
     match link {
-        None => cbor::write_null(out),
-        Some(link) => cbor::write_cbor_link(out, &link.digest()),
+        None => out.extend_from_slice(&[0x61, field, cbor::NULL]),
+        Some(link) => cbor::write_cbor_link_field(out, field, &link.digest()),
     }
 }
