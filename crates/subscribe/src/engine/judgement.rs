@@ -13,7 +13,10 @@ use crate::delivery::{Delivery, Undecodable};
 use crate::trust::{Continuity, Trust};
 
 /// What became of a commit.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart on the same stack")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart on the same stack"
+)]
 enum Verdict {
     Believed(CheckedCommit, Trust),
     /// Its events were seen already, this many.
