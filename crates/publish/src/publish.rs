@@ -1,7 +1,8 @@
 //! From a typed record to a write: checks, attachments, encoding.
 //!
-//! Everything that can be known to be wrong is refused before the first byte is sent: the sender,
-//! the key, the limits (with stand-ins for what is yet to be uploaded), a missing or too large file.
+//! Everything that can be known to be wrong is refused before the first byte is sent: a sender who
+//! is not the account (promise P6), the key, the limits (with stand-ins for what is yet to be
+//! uploaded), a missing or too large file.
 
 use atcomms_lexicon::{
     Artifact, BlobRef, Cid, Encoded, KeyType, Nsid, Record, RecordKey, Tid, cid_for_raw,

@@ -1,4 +1,5 @@
-//! One record into the repository, and certainty about it.
+//! One record into the repository, and certainty about it: the part of promise P1 that holds while
+//! the process lives.
 //!
 //! A write whose answer was lost is read back before anything else is sent: the same CID means that
 //! it was written. The key is fixed before the first try and the write is create-if-absent, so a

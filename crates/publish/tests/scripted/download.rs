@@ -47,6 +47,24 @@ async fn a_blob_arrives_whole() {
     }
 }
 
+/// A PDS may keep its blobs elsewhere.
+#[tokio::test]
+async fn a_redirect_is_followed_and_what_comes_is_checked_all_the_same() {
+    let (pds, elsewhere) = (Pds::start().await, Pds::start().await);
+    let to = format!("{}xrpc/{GET_BLOB}", elsewhere.url());
+    let redirect = ResponseTemplate::new(302).insert_header("location", to.as_str());
+    pds.answers(pds.get(GET_BLOB), redirect).await;
+    elsewhere
+        .first(elsewhere.get(GET_BLOB), bytes("good"))
+        .await;
+    assert_eq!(fetch(&pds, &reference(b"good")).await.unwrap(), b"good");
+    elsewhere
+        .first(elsewhere.get(GET_BLOB), bytes("evil"))
+        .await;
+    let wrong = fetch(&pds, &reference(b"good")).await.unwrap_err();
+    assert!(matches!(wrong, DownloadError::WrongCid { .. }), "{wrong:?}");
+}
+
 #[tokio::test]
 async fn other_bytes_than_the_record_names_are_refused() {
     let pds = Pds::start().await;

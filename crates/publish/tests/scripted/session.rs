@@ -175,6 +175,24 @@ async fn a_refresh_token_that_is_refused_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_another_reason_is_told_and_is_not_the_end() {
+    let pds = Pds::start().await;
+    expire_first_tokens(&pds, "ExpiredToken").await;
+    pds.first(pds.post(REFRESH), error(401, "AccountTakedown", ""))
+        .await;
+    pds.answers(pds.post(REFRESH), ok(tokens_for(ALICE, "second", 7200)))
+        .await;
+    let publisher = pds.publisher().await;
+    let down = publisher.publish(message("hi")).await.unwrap_err();
+    assert!(down.to_string().contains("operator"), "{down}");
+    assert!(
+        !down.to_string().contains("log in again"),
+        "that would not help: {down}"
+    );
+    publisher.publish(message("reinstated")).await.unwrap();
+}
+
+#[tokio::test]
 async fn tokens_of_another_account_are_not_taken() {
     let pds = Pds::start().await;
     expire_first_tokens(&pds, "ExpiredToken").await;
