@@ -133,7 +133,7 @@ mod tests {
     use crate::cbor::{ARRAY, BYTES, UINT, write_cbor_link_field, write_len};
 
     /// An entry as a node writes it: prefix length, rest of the key, subtree.
-    type Written<'k> = (u64, &'k [u8], Option<Cid>);
+    type Written<'k> = (usize, &'k [u8], Option<Cid>);
 
     /// A node with anything in it. Every value is the same.
     fn node(left: Option<Cid>, entries: &[Written<'_>]) -> Block {
@@ -148,7 +148,7 @@ mod tests {
             write_len(&mut out, BYTES, suffix.len());
             out.extend(*suffix);
             out.extend(b"\x61p");
-            crate::cbor::write_head(&mut out, UINT, *prefix);
+            write_len(&mut out, UINT, *prefix);
             link(&mut out, b't', *right);
             write_cbor_link_field(&mut out, b'v', &[7; 32]);
         }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_well_made_node_is_read() {
         let (a, b) = (key('a', 0), key('b', 0));
-        let entries = [(0, &a[..], None), (SHARED as u64, &b[SHARED..], None)];
+        let entries = [(0, &a[..], None), (SHARED, &b[SHARED..], None)];
         assert_eq!(load(&[node(None, &entries)]), Ok(2));
         assert_eq!(load(&[node(None, &[])]), Ok(0), "the empty tree");
         let child = node(None, &[(0, &a, None)]);
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn keys_are_in_order_and_compressed_as_far_as_can_be() {
         let (a, b) = (&key('a', 0)[..], &key('b', 0)[..]);
-        let (shared, len) = (SHARED as u64, a.len() as u64);
+        let (shared, len) = (SHARED, a.len());
         let long = [b'a'; 1025];
         let bad: &[&[Written<'_>]] = &[
             &[(0, b, None), (shared, &a[SHARED..], None)],
@@ -207,7 +207,7 @@ mod tests {
             &[(0, a, None), (shared - 1, &b[SHARED - 1..], None)],
             &[(0, a, None), (len + 1, b"a", None)],
             &[(1, a, None)],
-            &[(u64::MAX >> 1, a, None)],
+            &[(usize::MAX >> 1, a, None)],
             &[(0, b"", None)],
             &[(0, &long, None)],
             &[(0, b"com.example.note/a b", None)],
@@ -220,7 +220,7 @@ mod tests {
             );
         }
         assert!(matches!(
-            load(&[node(None, &[(u64::MAX, a, None)])]),
+            load(&[node(None, &[(usize::MAX, a, None)])]),
             Err(MstError::Malformed { .. })
         ));
     }
@@ -228,10 +228,7 @@ mod tests {
     #[test]
     fn nodes_stand_at_the_level_of_their_keys() {
         let (zero, one, two) = (key('a', 0), key('b', 1), key('b', 2));
-        let mixed = node(
-            None,
-            &[(0, &zero, None), (SHARED as u64, &one[SHARED..], None)],
-        );
+        let mixed = node(None, &[(0, &zero, None), (SHARED, &one[SHARED..], None)]);
         assert!(
             matches!(load(&[mixed]), Err(MstError::Level { .. })),
             "two levels in one node"
@@ -274,10 +271,7 @@ mod tests {
         let tree = |left: char, right: char| {
             let left = node(None, &[(0, &key(left, 0), None)]);
             let right = node(None, &[(0, &key(right, 0), None)]);
-            let entries = [
-                (0, &b[..], Some(right.cid)),
-                (SHARED as u64, &d[SHARED..], None),
-            ];
+            let entries = [(0, &b[..], Some(right.cid)), (SHARED, &d[SHARED..], None)];
             let root = node(Some(left.cid), &entries);
             load(&[left, right, root])
         };
