@@ -1,9 +1,13 @@
 //! Where an example runs: on a devnet of its own, or, with ATCOMMS_PDS and ATCOMMS_PLC set, on that PDS.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result, bail};
+use atcomms::identity::{GuardedClient, is_loopback_url};
 use atcomms::lexicon::Handle;
 use atcomms::{Agent, SecretString};
 use atcomms_devnet::Devnet;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 /// The network of an example.
@@ -17,13 +21,14 @@ pub(crate) struct Network {
 impl Network {
     /// A devnet, or the PDS that the environment names.
     pub(crate) async fn start() -> Result<Self> {
-        match (std::env::var("ATCOMMS_PDS"), std::env::var("ATCOMMS_PLC")) {
-            (Ok(pds), Ok(plc)) => Ok(Network {
+        let named = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
+        match (named("ATCOMMS_PDS"), named("ATCOMMS_PLC")) {
+            (Some(pds), Some(plc)) => Ok(Network {
                 plc,
                 pds,
                 devnet: None,
             }),
-            (Err(_), Err(_)) => {
+            (None, None) => {
                 let devnet = Devnet::start().await?;
                 let pds = devnet
                     .pds()
@@ -70,38 +75,26 @@ impl Network {
 
     /// A throw-away account on a PDS that needs no invitation.
     async fn create_account(&self, name: &str) -> Result<(Handle, String)> {
-        let client = reqwest::Client::new();
-        let server: Value = client
-            .get(format!(
-                "{}/xrpc/com.atproto.server.describeServer",
-                self.pds
-            ))
-            .send()
-            .await?
-            .json()
-            .await?;
-        let domain = server["availableUserDomains"][0]
-            .as_str()
-            .context("the PDS names no domain for new handles")?;
-        let unique = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_millis()
-            % 100_000_000;
+        let pds: Url = self.pds.parse()?;
+        let client = GuardedClient::new(is_loopback_url(&pds));
+        let describe = client.get(pds.join("/xrpc/com.atproto.server.describeServer")?)?;
+        let server: Value = describe.send().await?.error_for_status()?.json().await?;
+        let domain = server["availableUserDomains"][0].as_str();
+        let domain = domain.context("the PDS names no domain for new handles")?;
+        let unique = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 100_000_000;
         let handle = format!("{name}{unique}{domain}");
         let password = format!("throw-away-{unique}");
-        let account = json!({"handle": handle, "email": format!("{name}{unique}@example.com"), "password": password});
+        let email = format!("{name}{unique}@example.com");
+        let account = json!({"handle": handle, "email": email, "password": password});
+        let create = pds.join("/xrpc/com.atproto.server.createAccount")?;
         let answer = client
-            .post(format!(
-                "{}/xrpc/com.atproto.server.createAccount",
-                self.pds
-            ))
+            .request(Method::POST, create)?
             .json(&account)
             .send()
             .await?;
         if !answer.status().is_success() {
             bail!(
-                "{} did not create the account {handle}: {}",
-                self.pds,
+                "{pds} did not create the account {handle}: {}",
                 answer.text().await?
             );
         }
