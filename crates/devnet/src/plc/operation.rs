@@ -1,4 +1,4 @@
-//! did:plc operations (https://web.plc.directory/spec/v0.1/did-plc): their bytes, signatures and names.
+//! did:plc operations (<https://web.plc.directory/spec/v0.1/did-plc>): their bytes, signatures and names.
 
 use std::collections::BTreeMap;
 
