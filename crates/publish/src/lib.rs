@@ -66,6 +66,7 @@ mod refresh;
 mod session;
 mod session_store;
 mod token;
+mod transfer;
 mod upload;
 mod write;
 mod xrpc;

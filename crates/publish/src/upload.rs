@@ -1,18 +1,13 @@
 //! Blobs on their way to the PDS: streamed, hashed on the way, compared with what the PDS says.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use atcomms_lexicon::cid::{CODEC_RAW, from_digest};
 use atcomms_lexicon::{BlobRef, Cid};
-use bytes::Bytes;
-use futures::{Stream, StreamExt};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use tokio_util::io::ReaderStream;
+use sha2::Digest;
 
 use crate::answer;
 use crate::attachment::{Attachment, Opened};
@@ -21,11 +16,9 @@ use crate::error_kind::ErrorKind;
 use crate::rate_limit::RateLimit;
 use crate::session::Session;
 use crate::token::Tokens;
+use crate::transfer::{Shared, hashed, while_moving};
 
 const UPLOAD_BLOB: &str = "com.atproto.repo.uploadBlob";
-
-/// How much of a blob is in memory at a time, in bytes: enough to fill a connection.
-const CHUNK: usize = 64 << 10;
 
 /// How often one blob is sent: once more after a connection that broke or a token that expired.
 const TRIES: usize = 2;
@@ -49,7 +42,9 @@ pub enum UploadError {
         path: PathBuf,
     },
     /// It is larger than the PDS accepts.
-    #[error("{what} has {size} bytes, and the PDS accepts {limit}: send less, or in parts")]
+    #[error(
+        "{what} has {size} bytes, which is more than the PDS accepts (at most {limit}, as far as is known): send less, or in parts"
+    )]
     TooLarge {
         /// The file, or what the attachment is called.
         what: String,
@@ -185,18 +180,6 @@ pub(crate) fn check_size(session: &Session, what: &str, size: u64) -> Result<(),
     }
 }
 
-/// What is known of a blob while it is read.
-#[derive(Default)]
-struct Progress {
-    hash: Sha256,
-    read: u64,
-    /// Nothing more will be sent: the source is at its end, or beyond what was announced.
-    ended: bool,
-    failure: Option<std::io::Error>,
-}
-
-type Shared = Arc<Mutex<Progress>>;
-
 async fn send(
     session: &Session,
     what: &str,
@@ -212,69 +195,55 @@ async fn send(
     // A size of nothing is often no size: what the kernel makes up as it is read (/proc) has none.
     let size = opened.size.filter(|size| *size > 0);
     let opened = Opened { size, ..opened };
+    let bearer = xrpc.bearer(tokens.access.expose_secret()).map_err(failed)?;
     let progress = Shared::default();
     let mut request = xrpc
-        .request(Method::POST, xrpc.url(UPLOAD_BLOB, &[]))
-        .header(
-            header::AUTHORIZATION,
-            xrpc.bearer(tokens.access.expose_secret()).map_err(failed)?,
-        )
+        .upload(xrpc.url(UPLOAD_BLOB, &[]))
+        .header(header::AUTHORIZATION, bearer)
         .header(header::CONTENT_TYPE, mime_type)
         .body(reqwest::Body::wrap_stream(hashed(opened, progress.clone())));
     if let Some(size) = size {
         request = request.header(header::CONTENT_LENGTH, size);
     }
     let exchange = async {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| xrpc.failed(UPLOAD_BLOB, error))?;
+        let response = request.send().await;
+        let response = response.map_err(|error| xrpc.failed(UPLOAD_BLOB, error))?;
         xrpc.read(UPLOAD_BLOB, response).await
     };
     let stalled = || xrpc.timed_out(UPLOAD_BLOB, xrpc.timeout());
     let response = while_moving(exchange, &progress, xrpc.timeout(), stalled).await;
-
-    let Progress {
-        hash,
-        read,
-        ended,
-        failure,
-    } = std::mem::take(&mut *lock(&progress));
-    if let Some(source) = failure {
-        return Err(UploadError::Unreadable {
-            what: what.to_owned(),
-            source,
-        });
+    if !matches!(&response, Ok(response) if response.status().is_success()) {
+        xrpc.abandon_uploads();
     }
-    if let Some(expected) = size.filter(|size| ended && read != *size) {
+
+    let progress = progress.take();
+    let what = what.to_owned();
+    if let Some(source) = progress.failure {
+        return Err(UploadError::Unreadable { what, source });
+    }
+    let read = progress.read;
+    if let Some(expected) = size.filter(|size| progress.ended && read != *size) {
         return Err(UploadError::Changed {
-            what: what.to_owned(),
+            what,
             expected,
             read,
         });
     }
     let response = response.map_err(failed)?;
     session.note(RateLimit::from_headers(response.headers()));
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let size = size.unwrap_or(read);
+        let limit = session.learn_blob_limit(size.saturating_sub(1));
+        return Err(UploadError::TooLarge { what, size, limit });
+    }
     let secrets = [Some(tokens.access.expose_secret())];
     let answer = answer::read::<Uploaded>(&xrpc.name(), UPLOAD_BLOB, response, &secrets);
-    let blob = match answer {
-        Ok(answer) => answer.body.blob,
-        Err(XrpcError::Refused { status: 413, .. }) => {
-            let size = size.unwrap_or(read);
-            let limit = session.learn_blob_limit(size.saturating_sub(1));
-            return Err(UploadError::TooLarge {
-                what: what.to_owned(),
-                size,
-                limit,
-            });
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let expected = from_digest(CODEC_RAW, &hash.finalize().into());
+    let blob = answer.map_err(failed)?.body.blob;
+    let expected = from_digest(CODEC_RAW, &progress.hash.finalize().into());
     if blob.cid != expected || blob.size != read {
         return Err(UploadError::CidMismatch {
             pds: xrpc.name(),
-            what: what.to_owned(),
+            what,
             expected: Box::new(expected),
             got: Box::new(blob.cid),
             size: read,
@@ -282,86 +251,4 @@ async fn send(
         });
     }
     Ok(blob)
-}
-
-/// The source's bytes, hashed as they pass. Each piece is held back until the next one is there:
-/// once the announced number of bytes is sent, nobody asks for more, and a source that has grown
-/// would go unnoticed.
-fn hashed(
-    opened: Opened,
-    progress: Shared,
-) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    let announced = opened.size.unwrap_or(u64::MAX);
-    let chunks = ReaderStream::with_capacity(opened.reader, CHUNK);
-    let state = (chunks, None::<Bytes>, progress);
-    futures::stream::unfold(state, move |(mut chunks, mut held, progress)| async move {
-        loop {
-            let chunk = chunks.next().await;
-            let ready = lock(&progress).take(chunk, &mut held, announced)?;
-            if let Some(item) = ready {
-                return Some((item, (chunks, held, progress)));
-            }
-        }
-    })
-}
-
-impl Progress {
-    /// Takes in what the source gave next, and says what is to be sent now: `None` when all is
-    /// sent, `Some(None)` when it is to be read further first.
-    fn take(
-        &mut self,
-        chunk: Option<std::io::Result<Bytes>>,
-        held: &mut Option<Bytes>,
-        announced: u64,
-    ) -> Option<Option<std::io::Result<Bytes>>> {
-        match chunk {
-            None => {
-                self.ended = true;
-                held.take().map(|last| Some(Ok(last)))
-            }
-            Some(Err(error)) => {
-                self.failure = Some(std::io::Error::new(error.kind(), error.to_string()));
-                Some(Some(Err(error)))
-            }
-            Some(Ok(chunk)) => {
-                self.hash.update(&chunk);
-                self.read += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-                self.ended = self.read > announced;
-                match self.ended {
-                    true => Some(Some(Err(std::io::Error::other(
-                        "it grew while it was sent",
-                    )))),
-                    false => Some(held.replace(chunk).map(Ok)),
-                }
-            }
-        }
-    }
-}
-
-/// Waits for an exchange as long as it moves: a transfer has no fixed time, but one that stands
-/// still for `patience` has failed.
-async fn while_moving<T>(
-    exchange: impl Future<Output = Result<T, XrpcError>>,
-    progress: &Shared,
-    patience: Duration,
-    stalled: impl FnOnce() -> XrpcError,
-) -> Result<T, XrpcError> {
-    tokio::pin!(exchange);
-    let mut seen = None;
-    loop {
-        match tokio::time::timeout(patience, &mut exchange).await {
-            Ok(outcome) => return outcome,
-            Err(_) => {
-                let read = Some(lock(progress).read);
-                if read == seen {
-                    return Err(stalled());
-                }
-                seen = read;
-            }
-        }
-    }
-}
-
-fn lock(progress: &Shared) -> MutexGuard<'_, Progress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

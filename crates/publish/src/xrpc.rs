@@ -1,6 +1,7 @@
 //! One exchange with a PDS: a request out, an answer in, bounded in time and size, with the
 //! headers kept. Knows nothing of sessions, records or retries.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use atcomms_identity::{CONNECT_TIMEOUT, is_loopback_url, tls};
@@ -30,6 +31,8 @@ const USER_AGENT: &str = concat!("atcomms/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone, Debug)]
 pub(crate) struct Xrpc {
     client: reqwest::Client,
+    /// Connections of their own for uploads, see [`Self::abandon_uploads`].
+    uploads: Arc<Mutex<reqwest::Client>>,
     base: Url,
     timeout: Duration,
 }
@@ -87,23 +90,13 @@ impl<'a> Call<'a> {
 
 impl Xrpc {
     /// An endpoint; `base` is the PDS's URL without a path.
-    #[expect(
-        clippy::expect_used,
-        reason = "building fails only for a TLS configuration that reqwest doesn't know"
-    )]
     pub(crate) fn new(base: &Url, timeout: Duration) -> Result<Self, XrpcError> {
         let base = checked(base)?;
-        let client = reqwest::Client::builder()
-            .use_preconfigured_tls((*tls::client_config()).clone())
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .user_agent(USER_AGENT)
-            .build()
-            .expect("reqwest takes a rustls configuration of its own version");
+        let uploads = Arc::new(Mutex::new(client(timeout)));
+        let client = client(timeout);
         Ok(Self {
             client,
+            uploads,
             base,
             timeout,
         })
@@ -176,9 +169,18 @@ impl Xrpc {
             .unwrap_or_else(|_| Err(self.timed_out(&method, self.timeout)))
     }
 
-    /// Starts a request whose body is a stream or whose time is watched by the caller.
-    pub(crate) fn request(&self, verb: Method, url: Url) -> reqwest::RequestBuilder {
-        self.client.request(verb, url)
+    /// Starts an upload, whose body is a stream and whose time is watched by the caller.
+    pub(crate) fn upload(&self, url: Url) -> reqwest::RequestBuilder {
+        let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.post(url)
+    }
+
+    /// Gives up the connections on which uploads went. To be called after one has failed: a PDS
+    /// that refuses a blob before it has read it may never read on, and the reference PDS leaves
+    /// such a connection open. The next request on it would wait until it times out.
+    pub(crate) fn abandon_uploads(&self) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        *uploads = client(self.timeout);
     }
 
     /// Reads an answer's body within its bounds.
@@ -257,6 +259,22 @@ impl Xrpc {
             reason,
         }
     }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "building fails only for a TLS configuration that reqwest doesn't know"
+)]
+fn client(timeout: Duration) -> reqwest::Client {
+    reqwest::Client::builder()
+        .use_preconfigured_tls((*tls::client_config()).clone())
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .user_agent(USER_AGENT)
+        .build()
+        .expect("reqwest takes a rustls configuration of its own version")
 }
 
 /// A PDS is a host: its URL has no path, and nothing that would be sent to it in the clear.

@@ -184,6 +184,19 @@ async fn a_limit_that_the_pds_has_shown_is_known_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_refuses_by_size_is_understood() {
+    let pds = Pds::start().await;
+    let page = ResponseTemplate::new(413).set_body_raw("<html>Too Large", "text/html");
+    pds.answers(pds.post(UPLOAD), page).await;
+    let upload = pds.publisher().await;
+    let refused = upload.upload_blob(Attachment::bytes("big")).await;
+    assert!(
+        matches!(refused, Err(UploadError::TooLarge { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_blob_that_arrives_as_another_is_an_error() {
     let pds = Pds::start().await;
     pds.first(
