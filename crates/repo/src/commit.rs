@@ -245,3 +245,86 @@ impl<'a> CommitBlock<'a> {
         key.verify(&message, self.signature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A commit block of fields that are written already.
+    fn decode(fields: &[&[u8]]) -> Result<SignedCommit, CommitError> {
+        let count = u8::try_from(fields.len()).unwrap();
+        SignedCommit::decode([&[0xa0 | count][..], &fields.concat()].concat())
+    }
+
+    const DID: &[u8] = b"\x63did\x69did:web:a";
+    const OTHER: &[u8] = b"\x63did\x69did:web:b";
+    const REV: &[u8] = b"\x63rev\x6d3n2xcy7j2kl2o";
+    const SIG: &[u8] = b"\x63sig\x41\x00";
+    const DATA: &[u8] =
+        b"\x64data\xd8\x2a\x58\x25\x00\x01\x71\x12\x2000000000000000000000000000000000";
+    const PREV: &[u8] = b"\x64prev\xf6";
+    const MORE: &[u8] = b"\x66future\x01";
+    const VERSION: &[u8] = b"\x67version\x03";
+
+    #[test]
+    fn a_commit_has_each_field_once_and_in_order() {
+        assert!(decode(&[DID, REV, SIG, DATA, PREV, VERSION]).is_ok());
+        assert!(
+            decode(&[DID, REV, SIG, DATA, VERSION]).is_ok(),
+            "prev may be absent"
+        );
+        assert!(
+            decode(&[DID, REV, SIG, DATA, PREV, MORE, VERSION]).is_ok(),
+            "there may be more"
+        );
+        let bad: &[&[&[u8]]] = &[
+            &[DID, DID, REV, SIG, DATA, PREV, VERSION],
+            &[DID, OTHER, REV, SIG, DATA, PREV, VERSION],
+            &[DID, REV, SIG, SIG, DATA, PREV, VERSION],
+            &[REV, DID, SIG, DATA, PREV, VERSION],
+            &[DID, REV, SIG, DATA, VERSION, PREV],
+        ];
+        for fields in bad {
+            assert!(
+                matches!(decode(fields), Err(CommitError::Malformed(_))),
+                "{fields:x?}"
+            );
+        }
+        for (left_out, name) in [
+            (DID, "did"),
+            (REV, "rev"),
+            (SIG, "sig"),
+            (DATA, "data"),
+            (VERSION, "version"),
+        ] {
+            let fields = [DID, REV, SIG, DATA, PREV, VERSION]
+                .into_iter()
+                .filter(|field| *field != left_out);
+            assert_eq!(
+                decode(&fields.collect::<Vec<_>>()),
+                Err(CommitError::Missing(name))
+            );
+        }
+        assert_eq!(
+            decode(&[DID, REV, SIG, DATA, PREV, b"\x67version\x04"]),
+            Err(CommitError::Version(4))
+        );
+    }
+
+    #[test]
+    fn what_was_signed_is_the_commit_without_its_signature() {
+        let key = SigningKey::generate(crate::key::Curve::K256);
+        let unsigned = [&[0xa6][..], DID, REV, DATA, PREV, MORE, VERSION].concat();
+        let signature = [b"\x63sig\x58\x40", &key.sign(&unsigned)[..]].concat();
+        let commit = decode(&[DID, REV, &signature, DATA, PREV, MORE, VERSION]).unwrap();
+        assert_eq!(
+            commit.verify(&key.public()),
+            Ok(()),
+            "with a field that is not known"
+        );
+        let other = decode(&[OTHER, REV, &signature, DATA, PREV, MORE, VERSION]).unwrap();
+        assert_eq!(other.verify(&key.public()), Err(BadSignature));
+        let less = decode(&[DID, REV, &signature, DATA, PREV, VERSION]).unwrap();
+        assert_eq!(less.verify(&key.public()), Err(BadSignature));
+    }
+}

@@ -15,7 +15,7 @@ use atcomms_repo::mst::{MstError, Tree};
 use atcomms_repo::proof::verify_record_proof;
 use atcomms_repo::repository::{LoadError, WriteError};
 use atcomms_repo::snapshot::Snapshot;
-use atcomms_repo::verify::{Limits, Relation, VerifyError, verify_commit};
+use atcomms_repo::verify::{Head, Limits, Relation, VerifyError, verify_commit};
 use atcomms_repo::{Cid, Curve, Repository, SigningKey, TidClock, Write};
 
 const NOW: u64 = 1_700_000_000_000_000;
@@ -145,6 +145,15 @@ fn commits_chain_and_are_believed_by_a_reader() {
         let applied = repository.apply(&writes, clock.next(NOW)).unwrap();
         let verified = read(&applied.frame(2, ""));
         assert_eq!(head.relation(&verified), Relation::Next);
+        let elsewhere = Head {
+            data: cid_for_cbor(&[]),
+            ..head
+        };
+        assert_eq!(
+            elsewhere.relation(&verified),
+            Relation::Gap,
+            "after the same rev, of another tree"
+        );
         assert_eq!(verified.ops().len(), writes.len());
         assert_eq!(verified.head().relation(&verified), Relation::NotNewer);
         head = verified.head();
