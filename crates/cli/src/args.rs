@@ -206,7 +206,7 @@ pub(crate) struct Watch {
     /// Only this action: create, update or delete; may be repeated
     #[arg(long = "action", value_name = "ACTION", value_parser = action)]
     pub(crate) actions: Vec<Action>,
-    /// The least trust to print: verified or relayed
+    /// The least trust to print: verified, relayed (a relay's word) or jetstream (its word)
     #[arg(long, value_name = "TRUST", default_value = "verified", value_parser = trust)]
     pub(crate) trust: Trust,
     /// Where to begin: live, start, or a sequence number of the source
@@ -298,7 +298,8 @@ fn trust(text: &str) -> Result<Trust, String> {
     match text {
         "verified" => Ok(Trust::Verified),
         "relayed" => Ok(Trust::Relayed),
-        _ => Err("trust is verified or relayed".to_owned()),
+        "jetstream" => Ok(Trust::Jetstream),
+        _ => Err("trust is verified, relayed or jetstream".to_owned()),
     }
 }
 
