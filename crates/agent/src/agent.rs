@@ -145,7 +145,7 @@ impl Agent {
     /// Where a peer's words are awaited: at this agent's sources, or else at the peer's PDS.
     pub(crate) fn sources_for(&self, peer: &Identity) -> Result<Vec<Source>, SourceError> {
         match self.inner.sources.is_empty() {
-            true => Ok(vec![Source::firehose(peer.pds.as_str())?]),
+            true => Ok(vec![Source::of_pds(peer, &self.inner.resolver)?]),
             false => Ok(self.inner.sources.clone()),
         }
     }

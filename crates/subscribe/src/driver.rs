@@ -33,6 +33,9 @@ struct Host {
     up: bool,
 }
 
+/// How long the end of an idle subscription waits for keys that are still being looked up.
+const KEY_GRACE: Duration = Duration::from_secs(10);
+
 type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
 
@@ -112,6 +115,10 @@ impl Driver {
                     if until <= Instant::now() && self.lookups.is_empty() {
                         return;
                     }
+                    if until + KEY_GRACE <= Instant::now() {
+                        self.engine.give_up();
+                        return;
+                    }
                     let next = until.max(Instant::now() + idle.min(Duration::from_millis(100)));
                     silence.as_mut().reset(next.into());
                     continue;
@@ -134,6 +141,12 @@ impl Driver {
                     host.progress.set(seq);
                 }
                 return;
+            }
+            SourceEvent::TooLarge => {
+                tracing::warn!(host = %host.name, "a frame is too large to be read; going on behind it");
+                self.counters.frame(now);
+                self.counters.rejected("frame_too_large");
+                host.up = false;
             }
             SourceEvent::Connected => {
                 tracing::info!(host = %host.name, "connected");

@@ -159,7 +159,10 @@ impl Engine {
                 self.release(did, fresh, now);
             }
             KeyAnswer::Unavailable(why) if self.required > Trust::Relayed => {
-                tracing::warn!(%did, "its key cannot be looked up yet: {why}");
+                // Said once, not at every try.
+                if attempts == 0 {
+                    tracing::warn!(%did, "its key cannot be looked up yet, its commits wait: {why}");
+                }
                 let after = RETRY_AT_MOST.min(RETRY_AFTER * 2u32.saturating_pow(attempts.min(16)));
                 repository.key = Key::Asked {
                     fresh,
@@ -176,6 +179,13 @@ impl Engine {
                 repository.key = Key::Unknown;
                 self.without_key(did, now);
             }
+        }
+    }
+
+    /// The subscription ends: what still waits for its author's key is counted as refused.
+    pub(crate) fn give_up(&mut self) {
+        for _ in 0..self.repositories.held() {
+            self.counters.rejected("no_key");
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod firehose;
 use std::fmt;
 use std::str::FromStr;
 
+use atcomms_identity::{Guard, Identity, Resolver};
 use bytes::Bytes;
 use url::Url;
 
@@ -13,6 +14,8 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     url: Url,
+    /// Where this host may be, if it was not the caller's own choice.
+    guard: Option<Guard>,
 }
 
 /// A source that cannot be one.
@@ -47,7 +50,20 @@ impl Source {
         }
         url.set_scheme(scheme)
             .map_err(|()| fail("its scheme cannot be changed to a WebSocket's"))?;
-        Ok(Source { url })
+        Ok(Source { url, guard: None })
+    }
+
+    /// The firehose of an account's PDS. Where that is was the account's choice, so that the
+    /// connection passes the resolver's guard: not into a private network.
+    ///
+    /// # Errors
+    /// The PDS's URL has a path.
+    pub fn of_pds(identity: &Identity, resolver: &Resolver) -> Result<Self, SourceError> {
+        let source = Source::firehose(identity.pds.as_str())?;
+        Ok(Source {
+            guard: Some(resolver.client().guard()),
+            ..source
+        })
     }
 
     /// The same host's URL for requests over HTTP.
@@ -125,6 +141,8 @@ pub(crate) enum SourceEvent {
     Connected,
     /// One binary frame.
     Frame(Bytes),
+    /// A frame was too large to be read; the connection is made anew behind it.
+    TooLarge,
     /// The connection ended or could not be made; it is tried again.
     Disconnected(String),
 }

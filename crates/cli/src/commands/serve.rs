@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
     for address in &args.peers {
         let identity = agent.resolve(address).await?;
         if args.sources.is_empty() {
-            serve = serve.source(Source::firehose(identity.pds.as_str())?);
+            serve = serve.source(Source::of_pds(&identity, agent.resolver())?);
         }
         serve = serve.peer(identity.did);
     }

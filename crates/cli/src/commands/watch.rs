@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
         for address in &args.peers {
             let identity = resolver.resolve(address).await?;
             if args.sources.is_empty() {
-                sources.push(Source::firehose(identity.pds.as_str())?);
+                sources.push(Source::of_pds(&identity, &resolver)?);
             }
             peers.push(identity.did);
         }
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
         sources.extend(own);
     }
     sources.sort_by(|a, b| a.host().cmp(b.host()));
-    sources.dedup();
+    sources.dedup_by(|a, b| a.host() == b.host());
     if sources.is_empty() {
         return Err(Failure::Usage("nothing to watch: name a host with --source, an agent with --peer, or log in to watch your own PDS".to_owned()));
     }

@@ -76,6 +76,16 @@ impl Repositories {
             .or_else(|| self.old.get_mut(did))
     }
 
+    /// How many commits wait for a key.
+    pub(super) fn held(&self) -> usize {
+        let all = self
+            .followed
+            .values()
+            .chain(self.young.values())
+            .chain(self.old.values());
+        all.map(|repository| repository.held.len()).sum()
+    }
+
     /// Forgets the older generation, except for repositories with commits that wait.
     fn age(&mut self) {
         let busy: Vec<_> = self

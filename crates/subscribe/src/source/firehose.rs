@@ -14,21 +14,23 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    connect_async_tls_with_config,
 };
 use url::Url;
 
 use super::{From, Source, SourceEvent};
 
-/// A frame of the protocol is at most 5 MB; what is a little larger is read, counted and skipped
-/// rather than met again on every reconnect.
+/// A frame of the protocol is at most 5 MB; what is a little larger is read, counted and skipped. What
+/// is larger still ends the connection, and the next one begins behind it.
 const MAX_MESSAGE: usize = 6_000_000;
 /// A host that does not answer a handshake in this time is tried again later.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Servers send no heartbeat of their own, so we ask; shorter than the idle limits of common proxies (60 s).
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Two pings without any answer: the connection is dead, however quiet the stream may be.
-const SILENCE: Duration = Duration::from_secs(45);
+/// Pings without an answer, or anything else, after which the connection is dead. A quiet stream has
+/// its pongs.
+const MAX_UNANSWERED: u32 = 2;
 /// Reconnecting starts here and doubles, with jitter, up to `MAX_BACKOFF`.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 /// An operator who brings a host back should not wait longer than this.
@@ -64,9 +66,10 @@ pub(crate) fn events(
     progress: Progress,
 ) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
     let firehose = Firehose {
-        url: source.url.clone(),
+        source: source.clone(),
         from,
         progress,
+        oversized: 0,
         state: State::Waiting(Duration::ZERO),
         backoff: backoff(),
     };
@@ -76,9 +79,11 @@ pub(crate) fn events(
 }
 
 struct Firehose {
-    url: Url,
+    source: Source,
     from: From,
     progress: Progress,
+    /// Messages in a row that were too large to be read, for which the cursor goes on.
+    oversized: i64,
     state: State,
     backoff: ExponentialBackoff,
 }
@@ -88,7 +93,9 @@ enum State {
     Open {
         socket: Box<Socket>,
         ping: Interval,
-        last_heard: Instant,
+        /// Pings sent since anything was heard.
+        unanswered: u32,
+        /// Whether a frame came at all.
         proven: bool,
     },
 }
@@ -115,7 +122,7 @@ impl Firehose {
                         self.state = State::Open {
                             socket: Box::new(socket),
                             ping,
-                            last_heard: now,
+                            unanswered: 0,
                             proven: false,
                         };
                         SourceEvent::Connected
@@ -126,18 +133,27 @@ impl Firehose {
             State::Open {
                 socket,
                 ping,
-                last_heard,
+                unanswered,
                 proven,
-            } => match read(socket, ping, last_heard).await {
-                Ok(bytes) => {
-                    // A host that accepts and hangs up at once must not be hammered: only a frame counts.
-                    if !std::mem::replace(proven, true) {
-                        self.backoff = backoff();
+            } => {
+                match read(socket, ping, unanswered).await {
+                    Ok(bytes) => {
+                        // A host that accepts and hangs up at once must not be hammered: only a
+                        // frame counts.
+                        if !std::mem::replace(proven, true) {
+                            self.backoff = backoff();
+                            self.oversized = 0;
+                        }
+                        SourceEvent::Frame(bytes)
                     }
-                    SourceEvent::Frame(bytes)
+                    Err(End::TooLarge) => {
+                        self.oversized += 1;
+                        self.state = State::Waiting(MIN_BACKOFF);
+                        SourceEvent::TooLarge
+                    }
+                    Err(End::Closed(why)) => self.disconnected(why),
                 }
-                Err(why) => self.disconnected(why),
-            },
+            }
         }
     }
 
@@ -147,28 +163,63 @@ impl Firehose {
     }
 
     async fn connect(&self) -> Result<Socket, String> {
-        let mut url = self.url.clone();
+        let mut url = self.source.url.clone();
         url.set_path("/xrpc/com.atproto.sync.subscribeRepos");
         let cursor = match (self.progress.get(), self.from) {
+            (Some(seq), _) if self.oversized > 0 => Some(seq.saturating_add(self.oversized)),
             (Some(seq), _) => Some((seq - REWIND).max(0)),
             (None, From::Live) => None,
-            (None, From::Start) => Some(0),
-            (None, From::Seq(seq)) => Some(seq),
+            (None, From::Start) => Some(self.oversized),
+            (None, From::Seq(seq)) => Some(seq.saturating_add(self.oversized)),
         };
         if let Some(cursor) = cursor {
             url.query_pairs_mut()
                 .append_pair("cursor", &cursor.to_string());
         }
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
-        let connector = Connector::Rustls(tls::client_config());
-        let connecting =
-            connect_async_tls_with_config(url.as_str(), Some(config), true, Some(connector));
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(error)) => Err(describe(&error)),
+        match timeout(CONNECT_TIMEOUT, open(&self.source, &url)).await {
+            Ok(opened) => opened,
             Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        }
+    }
+}
+
+/// Opens the socket: where the host was a stranger's choice, only to where its guard lets us.
+async fn open(source: &Source, url: &Url) -> Result<Socket, String> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    let tls = Some(Connector::Rustls(tls::client_config()));
+    let opened = match source.guard {
+        None => connect_async_tls_with_config(url.as_str(), Some(config), true, tls).await,
+        Some(guard) => {
+            let stream = guard
+                .connect(&source.http_url())
+                .await
+                .map_err(|error| error.to_string())?;
+            // Frames are waited for, not collected: a small one must not wait for more.
+            stream
+                .set_nodelay(true)
+                .map_err(|error| error.to_string())?;
+            client_async_tls_with_config(url.as_str(), stream, Some(config), tls).await
+        }
+    };
+    opened
+        .map(|(socket, _)| socket)
+        .map_err(|error| describe(&error))
+}
+
+/// Why a connection gives no more frames.
+enum End {
+    /// A message is larger than we read. What comes behind it cannot be reached on this connection.
+    TooLarge,
+    Closed(String),
+}
+
+impl std::convert::From<WsError> for End {
+    fn from(error: WsError) -> Self {
+        match error {
+            WsError::Capacity(_) => End::TooLarge,
+            error => End::Closed(describe(&error)),
         }
     }
 }
@@ -177,27 +228,31 @@ impl Firehose {
 async fn read(
     socket: &mut Socket,
     ping: &mut Interval,
-    last_heard: &mut Instant,
-) -> Result<Bytes, String> {
+    unanswered: &mut u32,
+) -> Result<Bytes, End> {
+    let closed = || End::Closed("the host closed the connection".to_owned());
     loop {
         tokio::select! {
             biased;
-            message = socket.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
-                Some(Ok(Message::Close(frame))) => {
-                    let reason = frame.map(|frame| frame.reason.to_string()).filter(|reason| !reason.is_empty());
-                    return Err(reason.unwrap_or_else(|| "the host closed the connection".to_owned()));
+            message = socket.next() => {
+                *unanswered = 0;
+                match message.ok_or_else(closed)?? {
+                    Message::Binary(bytes) => return Ok(bytes),
+                    Message::Close(frame) => {
+                        let reason = frame.map(|frame| frame.reason.to_string());
+                        let reason = reason.filter(|reason| !reason.is_empty());
+                        return Err(reason.map_or_else(closed, End::Closed));
+                    }
+                    _ => {}
                 }
-                Some(Ok(_)) => *last_heard = Instant::now(),
-                Some(Err(error)) => return Err(describe(&error)),
-                None => return Err("the host closed the connection".to_owned()),
-            },
-            now = ping.tick() => {
-                // A full socket is read before this branch is: to get here, nothing was waiting.
-                if now.duration_since(*last_heard) > SILENCE {
-                    return Err(format!("nothing was heard for {} s", SILENCE.as_secs()));
+            }
+            // What is waiting in the socket was read before this branch is reached.
+            _ = ping.tick() => {
+                if *unanswered >= MAX_UNANSWERED {
+                    return Err(End::Closed("it does not answer pings".to_owned()));
                 }
-                socket.send(Message::Ping(Bytes::new())).await.map_err(|error| describe(&error))?;
+                *unanswered += 1;
+                socket.send(Message::Ping(Bytes::new())).await?;
             }
         }
     }
