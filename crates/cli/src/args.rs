@@ -45,7 +45,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) login: Option<Address>,
-    /// The did:plc directory [default: that of the login, or https://plc.directory]
+    /// The did:plc directory [default: that of the login, or the public one]
     #[arg(
         long,
         global = true,
