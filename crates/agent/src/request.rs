@@ -82,7 +82,8 @@ impl Ask {
     }
 
     /// The record's key and time, for a caller that must be able to ask the very same again: then
-    /// nothing new is written, and an answer that is there already is found.
+    /// nothing new is written, and an answer that is there already is found. Such a request tells the
+    /// other side no deadline, since it may be asked again after it.
     pub fn same_as(mut self, key: RecordKey, created_at: Datetime) -> Self {
         self.same = Some((key, created_at));
         self
@@ -131,8 +132,8 @@ impl Ask {
         let deadline = Datetime::from_unix_millis(now.unix_millis().saturating_add(millis));
         let mut request = Request::new(self.agent.did(), &self.task)
             .assignee(&assignee.did)
-            .deadline(deadline)
             .created_at(now);
+        request.deadline = self.same.is_none().then_some(deadline);
         if let Some(params) = self.params.take() {
             let params = params.map_err(RequestError::Params)?;
             request.params = Some(match &self.schema {
@@ -158,8 +159,13 @@ impl Ask {
         if let Ok(collection) = Response::NSID.parse() {
             subscriber = subscriber.collection(CollectionPattern::Exact(collection));
         }
-        let mut responses = subscriber.start()?.typed::<Response>();
-        match timeout(CONNECT.min(self.deadline), responses.connected()).await {
+        let responses = subscriber.start()?.typed::<Response>();
+        match timeout(
+            CONNECT.min(self.deadline),
+            responses.subscription().connection().any(),
+        )
+        .await
+        {
             Ok(()) => Ok(responses),
             Err(_) => Err(RequestError::Unreachable { host }),
         }

@@ -10,7 +10,7 @@ use atcomms_publish::{Attachment, PublishError, Receipt};
 
 use crate::agent::Agent;
 
-/// Why a message was not sent. Nothing of it is in the repository then.
+/// Why a message was not sent, or is not known to be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -115,6 +115,9 @@ impl SendMessage {
         message.expires_at = self.expires_at;
         if let Some((_, created_at)) = &self.same {
             message.created_at = created_at.clone();
+            // Handles come and go; the very same message must not depend on them.
+            message.sender_handle = None;
+            message.recipient_handle = None;
         }
         let mut publish = self.agent.publish(message);
         for attachment in self.attachments {

@@ -11,13 +11,14 @@ pub use served::{Outcome, Served, Unwritten};
 
 use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atcomms_lexicon::{Did, Nsid, Record, Request, SyntaxError};
 use atcomms_subscribe::{
-    CollectionPattern, Connection, From, Source, SourceError, SubscribeError, Subscriber,
-    Subscription,
+    CollectionPattern, Connection, From, Source, SourceError, StreamError, SubscribeError,
+    Subscriber, Subscription,
 };
 use futures::{Stream, StreamExt};
 use serde::Serialize;
@@ -128,17 +129,20 @@ impl Serve {
         let (stop, stopped) = watch::channel(false);
         let (outcomes, served) = mpsc::channel(OUTCOMES_WAITING);
         let connection = subscription.connection();
-        let task = tokio::spawn(serve(
-            self,
-            subscription,
-            std::sync::Arc::new(handler),
-            stopped,
-            outcomes,
-        ));
+        let error = Arc::new(OnceLock::new());
+        let ended = error.clone();
+        let serving = serve(self, subscription, Arc::new(handler), stopped, outcomes);
+        let task = tokio::spawn(async move {
+            if let Some(error) = serving.await {
+                // Nobody else sets it.
+                let _ = ended.set(error);
+            }
+        });
         Ok(Server {
             served,
             stop,
             connection,
+            error,
             task,
         })
     }
@@ -152,6 +156,7 @@ pub struct Server {
     served: mpsc::Receiver<Served>,
     stop: watch::Sender<bool>,
     connection: Connection,
+    error: Arc<OnceLock<StreamError>>,
     task: JoinHandle<()>,
 }
 
@@ -159,6 +164,21 @@ impl Server {
     /// Waits until the source is connected: requests from then on are heard. Cancel safe.
     pub async fn connected(&mut self) {
         self.connection.established().await;
+    }
+
+    /// Tells about the connections to the sources, independent of this handle.
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// Takes no more requests. Those under way are finished; the stream of outcomes ends after them.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Why the server ended, if nobody asked it to.
+    pub fn error(&self) -> Option<StreamError> {
+        self.error.get().cloned()
     }
 
     /// Takes no more requests, finishes those under way, and ends. Not cancel safe: dropped half-way,
@@ -187,10 +207,11 @@ impl Stream for Server {
 async fn serve<H, F, T>(
     config: Serve,
     subscription: Subscription,
-    handler: std::sync::Arc<H>,
+    handler: Arc<H>,
     mut stopped: watch::Receiver<bool>,
     outcomes: mpsc::Sender<Served>,
-) where
+) -> Option<StreamError>
+where
     H: Fn(Job) -> F + Send + Sync + 'static,
     F: Future<Output = Result<T, TaskError>> + Send + 'static,
     T: Serialize + Send + 'static,
@@ -217,6 +238,7 @@ async fn serve<H, F, T>(
     while let Some(done) = jobs.join_next().await {
         tell(done, &outcomes);
     }
+    requests.subscription().error().cloned()
 }
 
 fn tell(done: Result<Served, tokio::task::JoinError>, outcomes: &mpsc::Sender<Served>) {

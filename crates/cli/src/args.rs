@@ -238,7 +238,8 @@ pub(crate) struct Request {
     /// How long to wait for the answer, such as 30s
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(crate) deadline: Duration,
-    /// A key of yours for this request: with the same key again, it is not asked a second time
+    /// A key of yours for this request: with the same key again, it is not asked a second time; such a
+    /// request tells the other side no deadline
     #[arg(long, value_name = "KEY")]
     pub(crate) once: Option<String>,
     /// The host on which to wait for the answer [default: the PDS of the agent that is asked]
@@ -252,7 +253,7 @@ pub(crate) struct Request {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 COMMAND is split into words as a shell would, and run without a shell, so nothing of a request can be taken
-for a command. It gets the request as JSON on stdin; what it prints is the result (JSON, or else text).
+for a command. It gets the request as JSON on stdin; what it prints is the result: JSON, or else a text.
 Exit 0: the result is sent. Exit 75: an error that may be tried again. Another: a final error, with what it
 wrote to stderr as the message. Each request is answered once.
 On the PDS of this login alone, only its accounts reach you: name a relay by --source to hear everybody.")]
@@ -277,7 +278,7 @@ pub(crate) struct Serve {
     /// Where to begin: live, start, or a sequence number; what was answered before is not answered again
     #[arg(long, value_name = "live|start|SEQ", default_value = "live")]
     pub(crate) from: From,
-    /// End after this many answers
+    /// Stop after this many answers; what is under way then is still finished
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Print one JSON object for each answer
@@ -313,11 +314,18 @@ fn severity(text: &str) -> Result<Severity, String> {
     }
 }
 
+/// The longest duration that makes sense for a command; sums of times stay within what clocks hold.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
 /// A number with ms, s, m, h or d; several add up (`1h30m`).
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| {
-        "a duration is a number with its unit, such as 500ms, 30s, 10m or 2h".to_owned()
-    })
+    let wrong =
+        |_| "a duration is a number with its unit, such as 500ms, 30s, 10m or 2h".to_owned();
+    let duration = humantime::parse_duration(text).map_err(wrong)?;
+    if duration.is_zero() || duration > LONGEST {
+        return Err("a duration is more than nothing, and a year at most".to_owned());
+    }
+    Ok(duration)
 }
 
 #[cfg(test)]
@@ -334,5 +342,8 @@ mod tests {
     fn a_duration_needs_a_unit() {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert!(duration("5").unwrap_err().contains("30s"));
+        for unreasonable in ["0s", "500000000000y", "2y"] {
+            assert!(duration(unreasonable).is_err(), "{unreasonable}");
+        }
     }
 }

@@ -60,7 +60,12 @@ impl Context {
         &self,
         sources: &[Source],
     ) -> Result<(Resolver, Option<Source>)> {
-        let login = self.login().ok().map(|(_, login)| login);
+        // Nobody needs to be logged in to watch; but who is named must be.
+        let contents = self.state.read()?;
+        let login = match (&self.global.login, &contents.current) {
+            (None, None) => None,
+            (wanted, _) => Some(contents.login(wanted.as_ref())?.1),
+        };
         let plc = match (&self.global.plc, &login) {
             (Some(plc), _) => plc.clone(),
             (None, Some(login)) => login.plc.clone(),
@@ -106,8 +111,7 @@ impl SessionStore for StateSessions {
     }
 
     fn lock(&self) -> Result<RefreshLock, StoreError> {
-        let file =
-            File::create(self.state.path().with_extension("refresh")).map_err(StoreError::new)?;
+        let file = File::create(self.state.beside("refresh")).map_err(StoreError::new)?;
         file.lock().map_err(StoreError::new)?;
         Ok(RefreshLock::new(file))
     }

@@ -37,23 +37,34 @@ pub(crate) fn dim(word: &str) -> String {
     format!("\u{1b}[2m{word}\u{1b}[0m")
 }
 
-/// The text with control characters made visible, newlines excepted.
+/// The text in one line, without what could steer a terminal or pass for a line of somebody else's:
+/// control characters and line breaks are made visible, marks that turn the direction of text too.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.chars().map(visible).collect()
+}
+
+/// The same for a text of several lines that stands alone.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+fn visible(c: char) -> char {
+    match c {
+        '\n' | '\u{2028}' | '\u{2029}' => '\u{23ce}',
+        '\t' => ' ',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_message_cannot_steer_the_terminal() {
-        assert_eq!(super::harmless("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+    fn a_message_cannot_steer_the_terminal_or_pass_for_another_line() {
+        assert_eq!(
+            super::harmless("a\u{1b}[2Jb\nc\u{202e}d"),
+            "a\u{fffd}[2Jb\u{23ce}c\u{fffd}d"
+        );
     }
 }

@@ -8,11 +8,12 @@ mod line;
 mod once;
 mod state;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
@@ -24,19 +25,19 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("atcomms: {failure}");
+            // What others wrote may be in it. A closed stderr leaves the exit code to tell.
+            let _ = writeln!(
+                std::io::stderr(),
+                "atcomms: {}",
+                line::harmless(&failure.to_string())
+            );
             failure.exit_code()
         }
     }
 }
 
 fn start(cli: Cli) -> Outcome {
-    let filter = EnvFilter::try_new(&cli.global.log).map_err(|error| {
-        Failure::Usage(format!(
-            "--log {}: {error}; use error, warn, info, debug or trace",
-            cli.global.log
-        ))
-    })?;
+    let filter = filter(&cli.global.log)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -50,6 +51,20 @@ fn start(cli: Cli) -> Outcome {
     // A command that reads stdin may still block a thread; it must not hold up the exit.
     runtime.shutdown_background();
     outcome
+}
+
+/// A level, or a filter of the form `target=level`. A bare word that is no level would be taken for a
+/// target, and silence everything else.
+fn filter(text: &str) -> Result<EnvFilter, Failure> {
+    let usage = |why: &str| {
+        Failure::Usage(format!(
+            "--log {text}: {why}; use error, warn, info, debug or trace"
+        ))
+    };
+    if !text.contains(['=', ',']) && text.parse::<LevelFilter>().is_err() {
+        return Err(usage("that is no level"));
+    }
+    EnvFilter::try_new(text).map_err(|error| usage(&error.to_string()))
 }
 
 async fn run(cli: Cli) -> Outcome {

@@ -70,6 +70,14 @@ impl State {
         &self.path
     }
 
+    /// A file that belongs to this one.
+    pub(crate) fn beside(&self, what: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(what);
+        name.into()
+    }
+
     /// What the file holds; nothing if it is not there.
     pub(crate) fn read(&self) -> Result<Contents> {
         let text = match fs::read(&self.path) {
@@ -104,7 +112,7 @@ impl State {
             .unwrap_or(Path::new("."));
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let lock_path = self.path.with_extension("lock");
+        let lock_path = self.beside("lock");
         let lock = File::create(&lock_path)
             .with_context(|| format!("cannot write {}", lock_path.display()))?;
         lock.lock()
@@ -138,10 +146,16 @@ impl State {
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<()> {
-        let new = self.path.with_extension("new");
+        let new = self.beside("new");
         let write = || -> std::io::Result<()> {
+            // One that a killed command left may have another mode.
+            if let Err(error) = fs::remove_file(&new)
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(error);
+            }
             let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
+            options.write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             let mut file = options.open(&new)?;

@@ -23,11 +23,17 @@ impl Connection {
     }
 
     /// Waits until every source is connected; what happens from then on is seen. Returns at once if
-    /// the subscription is over. Cancel safe.
+    /// the subscription is over. The stream must be read meanwhile if it starts in the past: while
+    /// deliveries wait to be taken, nothing else goes on. Cancel safe.
     pub async fn established(&mut self) {
         let sources = self.sources;
         // The sender lives as long as the driver; without it there is nothing left to wait for.
         let _ = self.links.wait_for(|links| links.up >= sources).await;
+    }
+
+    /// Waits until any source is connected. Returns at once if the subscription is over. Cancel safe.
+    pub async fn any(&mut self) {
+        let _ = self.links.wait_for(|links| links.up > 0).await;
     }
 
     /// Whether any source was ever reached.

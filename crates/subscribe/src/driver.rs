@@ -9,7 +9,7 @@ use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
 use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{Stream, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::micros;
 use crate::connection::Links;
@@ -31,8 +31,12 @@ struct Host {
     name: Arc<str>,
     progress: Progress,
     up: bool,
+    /// It refused us for good.
+    refused: bool,
 }
 
+/// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
+const LOOKUPS_AT_ONCE: usize = 32;
 /// How long the end of an idle subscription waits for keys that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
@@ -45,6 +49,7 @@ pub(crate) struct Driver {
     hosts: Vec<Host>,
     events: Events,
     lookups: Lookups,
+    at_once: Arc<Semaphore>,
     items: mpsc::Sender<Item>,
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
@@ -68,6 +73,7 @@ impl Driver {
                 name: feed.host,
                 progress: feed.progress,
                 up: false,
+                refused: false,
             });
             events.push(feed.events.map(move |event| (index, event)).boxed());
         }
@@ -77,6 +83,7 @@ impl Driver {
             hosts,
             events,
             lookups: Lookups::new(),
+            at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             items,
             links,
             counters,
@@ -188,17 +195,19 @@ impl Driver {
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
                 Output::Forget { did } => self.resolver.forget(&did).await,
                 Output::Stop { source, error } => {
-                    let host = self
-                        .hosts
-                        .get(source)
-                        .map(|host| host.name.to_string())
-                        .unwrap_or_default();
-                    // The subscriber may be gone already: then there is nobody left to tell.
-                    let _ = self
-                        .items
-                        .send(Item::Stopped(StreamError::Refused { host, error }))
-                        .await;
-                    return false;
+                    let Some(host) = self.hosts.get_mut(source) else {
+                        continue;
+                    };
+                    tracing::error!(host = %host.name, "the host refused to stream: {error}");
+                    host.progress.stop();
+                    host.refused = true;
+                    let host = host.name.to_string();
+                    if self.hosts.iter().all(|host| host.refused) {
+                        // The subscriber may be gone already: then there is nobody left to tell.
+                        let stopped = Item::Stopped(StreamError::Refused { host, error });
+                        let _ = self.items.send(stopped).await;
+                        return false;
+                    }
                 }
             }
         }
@@ -206,9 +215,11 @@ impl Driver {
     }
 
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {
-        let resolver = self.resolver.clone();
+        let (resolver, at_once) = (self.resolver.clone(), self.at_once.clone());
         self.lookups.push(Box::pin(async move {
             tokio::time::sleep(after).await;
+            // Never closed; without a permit it would only be one more at once.
+            let _permit = at_once.acquire().await.ok();
             let resolved = if fresh {
                 resolver.refresh(&did).await
             } else {

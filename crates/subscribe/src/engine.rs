@@ -16,6 +16,7 @@ use std::time::Duration;
 use atcomms_lexicon::{Did, Tid};
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, Frame, Kind};
+use atcomms_repo::verify::{Limits, OpenCommit};
 use bytes::Bytes;
 
 use self::order::{HISTORY_MICROS, Order, Ticket};
@@ -32,7 +33,15 @@ pub(crate) type SourceIndex = usize;
 const HELD_PER_REPOSITORY: usize = 256;
 /// Bytes of all commits that wait for keys: what a subscriber can spare while a directory is down.
 const HELD_BYTES: usize = 64 * 1024 * 1024;
-/// A key is looked up again after this long, so that a rotation is noticed without an `#identity` event.
+/// What strangers may take of it, so that they cannot push out those that are followed.
+const HELD_BYTES_OF_STRANGERS: usize = HELD_BYTES / 2;
+/// How often a stranger's key is tried to be looked up: with the waits between, about a minute.
+const STRANGER_ATTEMPTS: u32 = 7;
+/// After a fresh look-up, signatures that fail are believed to be bad for this long: a flood of them
+/// must not become a flood of look-ups, nor hold up the genuine ones behind it.
+const DOUBT_MICROS: u64 = 10 * 1_000_000;
+/// A key is asked for again after this long, while the old one goes on to count. The resolver caches,
+/// too; an `#identity` event or a signature that fails is what shows a rotation at once.
 const KEY_TTL_MICROS: u64 = 10 * 60 * 1_000_000;
 /// The first wait before a directory that was down is asked again; it doubles.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -120,6 +129,7 @@ impl Engine {
 
     /// Takes in one frame; gives its sequence number, if it has one.
     pub(crate) fn frame(&mut self, source: SourceIndex, bytes: Bytes, now: u64) -> Option<i64> {
+        self.order.expire(now);
         let peek = match frame::peek(&bytes) {
             Ok(peek) => peek,
             Err(error) => {
@@ -147,36 +157,65 @@ impl Engine {
 
     /// Takes in the answer to an [`Output::Resolve`].
     pub(crate) fn resolved(&mut self, did: &Did, answer: KeyAnswer, now: u64) {
+        let followed = self.scope.follows(did.as_str());
         let Some(repository) = self.repositories.get_mut(did) else {
             return;
         };
-        let Key::Asked { fresh, attempts } = repository.key else {
-            return;
+        let (asked_fresh, attempts) = match &mut repository.key {
+            Key::Asked { fresh, attempts } => (*fresh, *attempts),
+            // It was only looked up again; without an answer, the one that we have is good enough.
+            Key::Known { key, .. } => {
+                if let KeyAnswer::Key(new) = answer {
+                    *key = new;
+                }
+                return;
+            }
+            Key::Unknown => return,
         };
         match answer {
             KeyAnswer::Key(key) => {
-                repository.key = Key::Known { key, since: now };
-                self.release(did, fresh, now);
+                let fresh = asked_fresh.then_some(now);
+                repository.key = Key::Known {
+                    key,
+                    since: now,
+                    fresh,
+                };
+                self.release(did, now);
             }
-            KeyAnswer::Unavailable(why) if self.required > Trust::Relayed => {
+            KeyAnswer::Unavailable(why)
+                if self.required > Trust::Relayed && (followed || attempts < STRANGER_ATTEMPTS) =>
+            {
                 // Said once, not at every try.
                 if attempts == 0 {
                     tracing::warn!(%did, "its key cannot be looked up yet, its commits wait: {why}");
                 }
                 let after = RETRY_AT_MOST.min(RETRY_AFTER * 2u32.saturating_pow(attempts.min(16)));
+                let attempts = attempts.saturating_add(1);
                 repository.key = Key::Asked {
-                    fresh,
-                    attempts: attempts.saturating_add(1),
+                    fresh: asked_fresh,
+                    attempts,
                 };
+                let did = did.clone();
                 self.questions.push_back(Output::Resolve {
-                    did: did.clone(),
-                    fresh,
+                    did,
+                    fresh: asked_fresh,
                     after,
                 });
             }
-            KeyAnswer::Unavailable(why) | KeyAnswer::None(why) => {
+            KeyAnswer::Unavailable(why) => {
                 tracing::debug!(%did, "it has no key: {why}");
                 repository.key = Key::Unknown;
+                self.without_key(did, now);
+            }
+            KeyAnswer::None(why) => {
+                tracing::debug!(%did, "it has no key: {why}");
+                repository.key = Key::Unknown;
+                // The first failed under the key that there was: nobody's word makes it better.
+                if asked_fresh && let Some(held) = repository.held.pop_front() {
+                    self.held_bytes -= held.bytes.len();
+                    self.counters.rejected("signature");
+                    self.order.done(held.ticket);
+                }
                 self.without_key(did, now);
             }
         }
@@ -192,41 +231,83 @@ impl Engine {
     fn commit(&mut self, source: SourceIndex, did: Did, bytes: Bytes, now: u64) {
         let followed = self.scope.follows(did.as_str());
         let repository = self.repositories.entry(&did, followed);
-        if let Key::Known { since, .. } = repository.key
-            && now.saturating_sub(since) > KEY_TTL_MICROS
-        {
-            repository.key = Key::Unknown;
-        }
-        let ready = match &repository.key {
-            Key::Known { key, .. } if repository.held.is_empty() => Some(key.clone()),
+        let ready = match &mut repository.key {
+            Key::Known { key, since, fresh } if repository.held.is_empty() => {
+                if now.saturating_sub(*since) > KEY_TTL_MICROS {
+                    *since = now;
+                    let (did, after) = (did.clone(), Duration::ZERO);
+                    self.questions.push_back(Output::Resolve {
+                        did,
+                        fresh: false,
+                        after,
+                    });
+                }
+                Some((key.clone(), is_recent(*fresh, now)))
+            }
             _ => None,
         };
-        let too_much = repository.held.len() >= HELD_PER_REPOSITORY
-            || self.held_bytes + bytes.len() > HELD_BYTES;
-        if ready.is_none() && too_much {
+        match ready {
+            // With the key at hand and nobody waiting, there is nothing to wait for.
+            Some((key, fresh)) if self.order.is_empty() => {
+                self.judge(
+                    Held {
+                        source,
+                        bytes,
+                        ticket: None,
+                    },
+                    &did,
+                    Some(&key),
+                    fresh,
+                    now,
+                );
+            }
+            Some((key, fresh)) => {
+                let ticket = self.ticket(&did, &bytes, now);
+                self.judge(
+                    Held {
+                        source,
+                        bytes,
+                        ticket,
+                    },
+                    &did,
+                    Some(&key),
+                    fresh,
+                    now,
+                );
+            }
+            None => self.hold(source, did, bytes, followed, now),
+        }
+    }
+
+    /// Keeps a commit until its author's key is there. What cannot be believed under any key is refused
+    /// before anybody is asked.
+    fn hold(&mut self, source: SourceIndex, did: Did, bytes: Bytes, followed: bool, now: u64) {
+        if let Err(reason) = opens(&bytes, now) {
+            self.counters.rejected(reason);
+            return;
+        }
+        let Some(repository) = self.repositories.get_mut(&did) else {
+            return;
+        };
+        let budget = if followed {
+            HELD_BYTES
+        } else {
+            HELD_BYTES_OF_STRANGERS
+        };
+        if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes.len() > budget {
             self.counters.rejected("held_too_long");
             return;
         }
-        // With the key at hand and nobody waiting, there is nothing to wait for.
-        let ticket = match ready.is_some() && self.order.is_empty() {
-            true => None,
-            false => self.ticket(&did, &bytes, now),
-        };
-        let held = Held {
-            source,
-            bytes,
-            ticket,
-        };
-        match ready {
-            Some(key) => self.judge(held, &did, Some(&key), false, now),
-            None => {
-                self.held_bytes += held.bytes.len();
-                if let Some(repository) = self.repositories.get_mut(&did) {
-                    repository.held.push_back(held);
-                }
-                self.ask(&did, false);
-            }
+        self.held_bytes += bytes.len();
+        let ticket = self.ticket(&did, &bytes, now);
+        if let Some(repository) = self.repositories.get_mut(&did) {
+            repository.held.push_back(Held {
+                source,
+                bytes,
+                ticket,
+            });
         }
+        self.ask(&did, false);
     }
 
     /// A place in the queue for history, and for what comes after history of its own repository.
@@ -265,19 +346,17 @@ impl Engine {
     }
 
     /// Judges what waited for this key; stops when a commit asks for a fresh one.
-    fn release(&mut self, did: &Did, mut fresh: bool, now: u64) {
+    fn release(&mut self, did: &Did, now: u64) {
         while let Some(repository) = self.repositories.get_mut(did) {
-            let Key::Known { key, .. } = &repository.key else {
+            let Key::Known { key, fresh, .. } = &repository.key else {
                 return;
             };
-            let key = key.clone();
+            let (key, fresh) = (key.clone(), is_recent(*fresh, now));
             let Some(held) = repository.held.pop_front() else {
                 return;
             };
             self.held_bytes -= held.bytes.len();
             self.judge(held, did, Some(&key), fresh, now);
-            // Only the commit that asked for a fresh key may be refused without asking once more.
-            fresh = false;
         }
     }
 
@@ -301,5 +380,21 @@ impl Engine {
             repository.key = Key::Unknown;
             self.ask(did, true);
         }
+    }
+}
+
+/// Whether a key was looked up past every cache so lately that a signature that fails is a bad one.
+fn is_recent(fresh: Option<u64>, now: u64) -> bool {
+    fresh.is_some_and(|at| now.saturating_sub(at) < DOUBT_MICROS)
+}
+
+/// Whether a commit agrees with itself as far as that needs no key and no tree.
+fn opens(bytes: &[u8], now: u64) -> Result<(), &'static str> {
+    match frame::decode(bytes) {
+        Ok(Frame::Commit(commit)) => OpenCommit::open(&commit, now, &Limits::default())
+            .map(drop)
+            .map_err(|error| error.reason()),
+        Ok(_) => Err("frame_malformed"),
+        Err(error) => Err(error.reason()),
     }
 }

@@ -45,6 +45,11 @@ impl Source {
             "wss" | "https" => "wss",
             other => return Err(fail(&format!("its scheme is {other}"))),
         };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(fail(
+                "it has a user name or a password, which a stream does not take",
+            ));
+        }
         if !url.path().trim_matches('/').is_empty() || url.query().is_some() {
             return Err(fail("it has a path"));
         }

@@ -67,7 +67,14 @@ impl Subscriber {
 
     /// Watches this host, too. What several hosts bring is delivered once.
     pub fn source(mut self, source: Source) -> Self {
-        self.sources.push(source);
+        // Several peers may share a PDS: one socket serves them all.
+        if self
+            .sources
+            .iter()
+            .all(|other| other.host() != source.host())
+        {
+            self.sources.push(source);
+        }
         self
     }
 

@@ -52,10 +52,11 @@ pub(crate) async fn run(context: &Context, args: args::Request) -> Outcome {
     }
     match &answer.result {
         Value::Null => eprintln!("Done, without a result."),
-        Value::Text(text) => line::text(&line::harmless(text))?,
-        other => line::text(&line::harmless(&serde_json::to_string_pretty(
-            &other.to_json(),
-        )?))?,
+        Value::Text(text) => line::text(&line::harmless_lines(text))?,
+        other => {
+            let json = serde_json::to_string_pretty(&other.to_json())?;
+            line::text(&line::harmless_lines(&json))?;
+        }
     }
     Ok(())
 }

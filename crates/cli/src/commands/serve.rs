@@ -4,12 +4,13 @@ use std::num::NonZeroUsize;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use atcomms::lexicon::Value;
 use atcomms::subscribe::Source;
 use atcomms::{Job, Outcome as Served, Served as Event, TaskError};
 use futures::StreamExt;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::args;
@@ -19,6 +20,10 @@ use crate::line;
 
 /// The exit code by which a command says that it may be tried again (EX_TEMPFAIL of sysexits.h).
 const TRY_AGAIN: i32 = 75;
+/// More of a result than this is not read, in bytes: one more than an answer can hold is refused.
+const MAX_OUTPUT: u64 = 1_000_001;
+/// More of an error's text than this is not read, in bytes; an answer holds 2,048.
+const MAX_SAID: u64 = 64 * 1024;
 
 pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
     let words = shlex::split(&args.exec)
@@ -49,14 +54,17 @@ pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
     let mut server = serve.handle(move |job| answer(words.clone(), job))?;
     let interrupted = super::interrupted();
     tokio::pin!(interrupted);
-    tokio::select! {
-        () = server.connected() => eprintln!("Serving {:?} as {} ({}). Stop with Ctrl-C.", args.task, agent.handle(), agent.did()),
-        () = &mut interrupted => return Ok(()),
-    }
+    let mut connection = server.connection();
+    let mut said = false;
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let event = tokio::select! {
             event = server.next() => event,
+            () = connection.any(), if !said => {
+                eprintln!("Serving {:?} as {} ({}). Stop with Ctrl-C.", args.task, agent.handle(), agent.did());
+                said = true;
+                continue;
+            }
             () = &mut interrupted => break,
         };
         let Some(event) = event else { break };
@@ -66,9 +74,22 @@ pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
         ));
         tell(&event, args.json)?;
     }
-    eprintln!("Finishing what is under way.");
-    server.shutdown().await;
-    Ok(())
+    // What is under way is finished, and told; a second Ctrl-C does not wait for it.
+    server.stop();
+    let interrupted = super::interrupted();
+    tokio::pin!(interrupted);
+    loop {
+        let event = tokio::select! {
+            event = server.next() => event,
+            () = &mut interrupted => return Err(Failure::Failed(anyhow::anyhow!("interrupted: what was under way is not answered"))),
+        };
+        let Some(event) = event else { break };
+        tell(&event, args.json)?;
+    }
+    match server.error() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 #[derive(Serialize)]
@@ -127,6 +148,8 @@ async fn answer(words: Arc<[String]>, job: Job) -> Result<Json, TaskError> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // Ctrl-C is for us, not for what we are about to finish.
+        .process_group(0)
         .spawn()
         .map_err(|error| {
             TaskError::retryable(format!("the command could not be started: {error}"))
@@ -137,21 +160,38 @@ async fn answer(words: Arc<[String]>, job: Job) -> Result<Json, TaskError> {
         // A command that does not read its input closes the pipe: that is its own affair.
         tokio::spawn(async move { stdin.write_all(&bytes).await });
     }
-    let output = child.wait_with_output().await?;
-    if output.status.success() {
-        let text = String::from_utf8_lossy(&output.stdout);
-        return Ok(serde_json::from_str(text.trim())
-            .unwrap_or_else(|_| Json::String(text.trim_end().to_owned())));
+    let (output, said, status) = tokio::join!(
+        read(child.stdout.take(), MAX_OUTPUT),
+        read(child.stderr.take(), MAX_SAID),
+        child.wait(),
+    );
+    let (output, said, status) = (output?, said?, status?);
+    if status.success() {
+        let text = String::from_utf8_lossy(&output);
+        // JSON that a record cannot hold (a float) is sent as the text that it is.
+        let json = serde_json::from_str::<Json>(text.trim()).ok();
+        let json = json.filter(|json| Value::from_json(json.clone()).is_ok());
+        return Ok(json.unwrap_or_else(|| Json::String(text.trim_end().to_owned())));
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
     let message = if said.is_empty() {
-        format!("the command ended with {}", output.status)
+        format!("the command ended with {status}")
     } else {
         said
     };
-    Err(if output.status.code() == Some(TRY_AGAIN) {
-        TaskError::retryable(message)
-    } else {
-        TaskError::failed(message)
+    Err(match status.code() {
+        // Killed, by an operator or by the machine: that says nothing of the task.
+        None | Some(TRY_AGAIN) => TaskError::retryable(message),
+        Some(_) => TaskError::failed(message),
     })
+}
+
+/// What a command writes, up to so many bytes; the rest is read and thrown away, so that it can end.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        (&mut pipe).take(limit).read_to_end(&mut bytes).await?;
+        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    }
+    Ok(bytes)
 }

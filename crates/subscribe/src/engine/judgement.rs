@@ -12,6 +12,10 @@ use super::{Engine, Output};
 use crate::delivery::{Delivery, Undecodable};
 use crate::trust::{Continuity, Trust};
 
+/// Bytes of the records of one commit, each counted for every operation that names it: what a commit
+/// with a record for each operation can have at most.
+const MAX_RECORDS: usize = 2_000_000;
+
 /// What became of a commit.
 #[expect(
     clippy::large_enum_variant,
@@ -78,12 +82,17 @@ impl Engine {
         if let (Some(head), Ok(rev)) = (head, frame.rev.parse())
             && head.rev >= rev
         {
-            let events = frame
-                .ops
-                .iter()
-                .filter(|op| self.wants(op.action, op.path))
-                .count();
-            return Verdict::Duplicate(u64::try_from(events).unwrap_or(u64::MAX));
+            return Verdict::Duplicate(self.wanted(frame));
+        }
+        let relayed = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.relayed);
+        if key.is_none()
+            && let (Some(relayed), Ok(rev)) = (relayed, frame.rev.parse())
+            && relayed >= rev
+        {
+            return Verdict::Duplicate(self.wanted(frame));
         }
         let open = match OpenCommit::open(frame, now, &Limits::default()) {
             Ok(open) => open,
@@ -113,14 +122,23 @@ impl Engine {
         let Some(repository) = self.repositories.get_mut(commit.did()) else {
             return;
         };
-        let first = commit.since().is_none();
+        // `since` is not signed, but a first commit has no tree before it, which the inversion proves.
+        let first = commit.since().is_none() && commit.prev_data().is_none();
         let continuity = match repository.head.map(|head| head.relation(&commit)) {
+            _ if trust != Trust::Verified => Continuity::Linked,
             Some(Relation::Next) => Continuity::Proven,
             None if first => Continuity::Proven,
             _ => Continuity::Linked,
         };
-        if trust == Trust::Verified {
-            repository.head = Some(commit.head());
+        match trust {
+            Trust::Verified => repository.head = Some(commit.head()),
+            _ => repository.relayed = Some(commit.rev()),
+        }
+        // Many operations may name one record: what is small on the wire must not become large here.
+        let records = commit.ops().iter().filter_map(|op| op.record());
+        if records.map(|record| record.len()).sum::<usize>() > MAX_RECORDS {
+            self.counters.rejected("records_too_large");
+            return;
         }
         let source: Arc<str> = self.hosts.get(held.source).cloned().unwrap_or_default();
         let (did, rev, cid) = (commit.did().clone(), commit.rev(), commit.commit());
@@ -176,6 +194,16 @@ impl Engine {
                 }),
             );
         }
+    }
+
+    /// How many of a commit's operations would be delivered.
+    fn wanted(&self, frame: &CommitFrame<'_>) -> u64 {
+        let wanted = frame
+            .ops
+            .iter()
+            .filter(|op| self.wants(op.action, op.path))
+            .count();
+        u64::try_from(wanted).unwrap_or(u64::MAX)
     }
 
     fn wants(&self, action: frame::Action, path: &str) -> bool {

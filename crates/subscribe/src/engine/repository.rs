@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Did, Tid};
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::verify::Head;
 use bytes::Bytes;
@@ -21,8 +21,12 @@ pub(super) enum Key {
     Unknown,
     /// Asked for; `fresh` when a signature failed under the one that was known.
     Asked { fresh: bool, attempts: u32 },
-    /// Known since this time (microseconds), freshly resolved because of a failed signature or not.
-    Known { key: VerifyingKey, since: u64 },
+    /// Known since this time (microseconds), and past every cache since that one, if a signature failed.
+    Known {
+        key: VerifyingKey,
+        since: u64,
+        fresh: Option<u64>,
+    },
 }
 
 /// A commit that waits for its author's key.
@@ -38,6 +42,8 @@ pub(super) struct Held {
 pub(super) struct Repository {
     /// The newest commit that we verified ourselves.
     pub(super) head: Option<Head>,
+    /// The newest rev that was delivered on a relay's word alone; only for dropping others like it.
+    pub(super) relayed: Option<Tid>,
     pub(super) key: Key,
     pub(super) held: VecDeque<Held>,
     /// The last place in the queue that a commit of this repository took.

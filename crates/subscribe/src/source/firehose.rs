@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use atcomms_identity::tls;
@@ -39,23 +39,41 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// first one wanted, and some send neighbouring events out of order. What was seen drops out.
 const REWIND: i64 = 32;
 
+/// How an error frame begins: a map of one entry, `op`, which is -1.
+const ERROR_HEADER: &[u8] = b"\xa1bop\x20";
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The last sequence number that the engine has taken in; a reconnect goes on from there.
 #[derive(Clone, Debug)]
-pub(crate) struct Progress(Arc<AtomicI64>);
+pub(crate) struct Progress(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    seq: AtomicI64,
+    stopped: AtomicBool,
+}
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Progress(Arc::new(AtomicI64::new(-1)))
+        Progress(Arc::new(Shared {
+            seq: AtomicI64::new(-1),
+            stopped: AtomicBool::new(false),
+        }))
     }
 
     pub(crate) fn set(&self, seq: i64) {
-        self.0.store(seq, Relaxed);
+        // Neighbouring events may come out of order; a reconnect must not go back for that.
+        self.0.seq.fetch_max(seq, Relaxed);
+    }
+
+    /// Ends the source: it is not connected to again.
+    pub(crate) fn stop(&self) {
+        self.0.stopped.store(true, Relaxed);
     }
 
     fn get(&self) -> Option<i64> {
-        Some(self.0.load(Relaxed)).filter(|seq| *seq >= 0)
+        Some(self.0.seq.load(Relaxed)).filter(|seq| *seq >= 0)
     }
 }
 
@@ -74,6 +92,9 @@ pub(crate) fn events(
         backoff: backoff(),
     };
     Box::pin(stream::unfold(firehose, |mut firehose| async move {
+        if firehose.progress.0.stopped.load(Relaxed) {
+            return None;
+        }
         Some((firehose.next().await, firehose))
     }))
 }
@@ -138,9 +159,9 @@ impl Firehose {
             } => {
                 match read(socket, ping, unanswered).await {
                     Ok(bytes) => {
-                        // A host that accepts and hangs up at once must not be hammered: only a
-                        // frame counts.
-                        if !std::mem::replace(proven, true) {
+                        // A host that accepts and hangs up at once must not be hammered, nor one
+                        // that only says why it refuses.
+                        if !bytes.starts_with(ERROR_HEADER) && !std::mem::replace(proven, true) {
                             self.backoff = backoff();
                             self.oversized = 0;
                         }
