@@ -1,0 +1,105 @@
+//! What a person does with the outbox: send again, give up, forget.
+
+use atcomms_lexicon::Did;
+use rusqlite::params;
+
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::writer::Durability;
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// How many entries.
+    pub entries: u64,
+}
+
+impl Store {
+    /// Has a failed entry sent again, under its old key and in its old place; or a pending one at once,
+    /// whatever it waits for. False if there is no such entry. Survives a power loss. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn send_again(&self, id: i64) -> Result<bool, StoreError> {
+        self.write("send_again", Durability::PowerLoss, move |connection| {
+            // An attempt of before may have done more than it seemed: it is read back first.
+            let changed = connection.execute(
+                "UPDATE outbox SET doubt_since = CASE state WHEN 'failed' THEN settled_at ELSE doubt_since END,
+                     state = 'pending', failure = NULL, found = NULL, settled_at = NULL, not_before = 0
+                 WHERE id = ?1 AND state IN ('pending', 'failed')",
+                [id],
+            )?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+
+    /// Gives an entry up that has failed, or that was never sent: it is as if it had never been
+    /// accepted. False if there is no such entry, or it was sent: then delete the record instead.
+    /// Survives a power loss. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn give_up(&self, id: i64) -> Result<bool, StoreError> {
+        let given_up = self
+            .write("give_up", Durability::PowerLoss, move |connection| {
+                let cids: Vec<String> = connection
+                    .prepare_cached("SELECT cid FROM attachment WHERE outbox_id = ?1")?
+                    .query_map([id], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                connection.execute(
+                    "UPDATE outbox SET folded_into = NULL WHERE folded_into = ?1",
+                    [id],
+                )?;
+                let deleted = connection.execute(
+                    "DELETE FROM outbox WHERE id = ?1
+                         AND (state = 'failed' OR (state = 'pending' AND attempts = 0))",
+                    [id],
+                )?;
+                Ok::<_, StoreError>((deleted > 0).then_some(cids))
+            })
+            .await?;
+        let Some(cids) = given_up else {
+            return Ok(false);
+        };
+        let blobs = self.blobs().clone();
+        self.write("let_go", Durability::Process, move |connection| {
+            blobs.let_go(connection, &cids)
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Forgets what was written or folded before `before` (milliseconds since 1970): entries that have
+    /// a `once` key keep the key, the place and the outcome, and lose only their content. Survives a
+    /// killed process. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn forget_settled(&self, did: &Did, before: i64) -> Result<Forgotten, StoreError> {
+        let did = did.clone();
+        self.write("forget", Durability::Process, move |connection| {
+            let old = "did = ?1 AND state IN ('written', 'folded') AND settled_at < ?2";
+            let parameters = params![did.as_str(), before];
+            connection.execute(
+                &format!(
+                    "UPDATE outbox SET folded_into = NULL WHERE folded_into IN
+                         (SELECT id FROM outbox WHERE {old} AND once IS NULL)"
+                ),
+                parameters,
+            )?;
+            let stripped = connection.execute(
+                &format!("UPDATE outbox SET record = NULL WHERE {old} AND once IS NOT NULL AND record IS NOT NULL"),
+                parameters,
+            )?;
+            let deleted = connection.execute(
+                &format!("DELETE FROM outbox WHERE {old} AND once IS NULL"),
+                parameters,
+            )?;
+            let entries = u64::try_from(stripped + deleted).unwrap_or(0);
+            Ok(Forgotten { entries })
+        })
+        .await
+    }
+}

@@ -1,0 +1,104 @@
+//! What the one who sends does before it sends.
+
+use atcomms_lexicon::{Cid, Did};
+use rusqlite::params;
+
+use super::{Action, Entry, read};
+use crate::bucket::{self, Pool};
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::writer::Durability;
+
+impl Store {
+    /// What is to be sent next, in its order: by rank, and a key's later writes only after its earlier
+    /// ones are settled. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn next(&self, did: &Did, now: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let did = did.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |connection| {
+            read::many(
+                connection,
+                "SELECT * FROM outbox AS entry
+                 WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND NOT EXISTS (
+                     SELECT 1 FROM outbox AS earlier
+                     WHERE earlier.did = entry.did AND earlier.collection = entry.collection
+                         AND earlier.rkey = entry.rkey AND earlier.state = 'pending'
+                         AND earlier.id < entry.id)
+                 ORDER BY rank, id LIMIT ?3",
+                params![did.as_str(), now, limit],
+            )
+        })
+        .await
+    }
+
+    /// When the first of the entries that may not be sent yet may be; `None` if there is none.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn next_due(&self, did: &Did) -> Result<Option<i64>, StoreError> {
+        let did = did.clone();
+        self.read(move |connection| {
+            let due = connection
+                .prepare_cached(
+                    "SELECT min(not_before) FROM outbox WHERE did = ?1 AND state = 'pending'",
+                )?
+                .query_row([did.as_str()], |row| row.get(0))?;
+            Ok(due)
+        })
+        .await
+    }
+
+    /// Fixes what is written, now that the attachments are uploaded. Survives a killed process; after a
+    /// power loss they are uploaded again. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn fix(&self, records: Vec<(i64, Vec<u8>, Cid)>) -> Result<(), StoreError> {
+        self.write("fix", Durability::Process, move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE outbox SET record = ?2, cid = ?3 WHERE id = ?1 AND state = 'pending'",
+            )?;
+            for (id, record, cid) in records {
+                statement.execute(params![id, record, cid.to_string()])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that these entries are about to be sent, for so many points: until [`settle`](Self::settle)
+    /// says otherwise, nobody knows what became of them. Survives a killed process, and where one of
+    /// them changes what is there, a power loss: a creation that was forgotten is found by its key and
+    /// its CID. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept: then do not send.
+    pub async fn mark_sent(
+        &self,
+        did: &Did,
+        entries: &[Entry],
+        points: u64,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let did = did.clone();
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let durability = match entries.iter().all(|entry| entry.action == Action::Create) {
+            true => Durability::Process,
+            false => Durability::PowerLoss,
+        };
+        self.write("sent", durability, move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2 WHERE id = ?1",
+            )?;
+            for id in ids {
+                statement.execute([id, now])?;
+            }
+            bucket::spend(connection, &did, Pool::Writes, points, now)
+        })
+        .await
+    }
+}
