@@ -24,7 +24,7 @@ pub(crate) fn check(connection: &Connection, blobs: &BlobFolder) -> Result<(), O
         .map_err(failed)?;
     if pages <= CHECKED_PAGES {
         let found: String = connection
-            .pragma_query_value(None, "quick_check(1)", |row| row.get(0))
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(failed)?;
         if found != "ok" {
             return Err(damaged(found, REMEDY));
