@@ -37,6 +37,8 @@ pub struct Attachment {
     pub(crate) description: Option<String>,
     pub(crate) role: Option<String>,
     mime_type: Option<String>,
+    /// What an error calls it, where its source would say nothing to the user.
+    label: Option<String>,
 }
 
 impl Attachment {
@@ -63,6 +65,15 @@ impl Attachment {
         Self::of(Source::Reader(Mutex::new(Some(Box::new(reader))), size))
     }
 
+    /// A copy in the store, as an error calls it.
+    pub(crate) fn copy(path: PathBuf, label: String, mime_type: &str) -> Self {
+        Self {
+            label: Some(label),
+            mime_type: Some(mime_type.to_owned()),
+            ..Self::of(Source::File(path))
+        }
+    }
+
     fn of(source: Source) -> Self {
         Self {
             source,
@@ -70,6 +81,7 @@ impl Attachment {
             description: None,
             role: None,
             mime_type: None,
+            label: None,
         }
     }
 
@@ -107,6 +119,9 @@ impl Attachment {
 
     /// What an error calls it.
     pub(crate) fn shown(&self) -> String {
+        if let Some(label) = &self.label {
+            return label.clone();
+        }
         match (&self.source, &self.name) {
             (Source::File(path), _) => path.display().to_string(),
             (_, Some(name)) => format!("the attachment {name:?}"),

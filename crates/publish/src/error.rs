@@ -195,18 +195,6 @@ impl XrpcError {
             },
         }
     }
-
-    /// Whether the server may have carried the request out although there is no answer.
-    pub(crate) fn may_be_done(&self) -> bool {
-        matches!(
-            self,
-            Self::AnswerLost { .. }
-                | Self::TimedOut { .. }
-                | Self::NotXrpc { .. }
-                | Self::TooLong { .. }
-                | Self::Unavailable { .. }
-        )
-    }
 }
 
 /// The cause that says most: the outer ones only repeat the URL.

@@ -1,13 +1,14 @@
 //! Why a record was not published.
 
 use atcomms_lexicon::{AtUri, Cid, Did, EncodeError, KeyType, SyntaxError};
+use atcomms_store::{AcceptError, Entry, StoreError};
 
-use crate::error::XrpcError;
 use crate::error_kind::ErrorKind;
 use crate::record::RecordError;
 use crate::upload::UploadError;
 
-/// Why a record was not published, or not known to be.
+/// Why a record was not accepted, or not written after it was. An outage of the PDS is no error: what
+/// was accepted waits for it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -67,11 +68,9 @@ pub enum PublishError {
     },
     /// The PDS stored other bytes than it was sent.
     #[error(
-        "{pds} stored {uri} as {got}, and {expected} was sent: the PDS alters records; read it, delete it if it is wrong, and tell the PDS's operator"
+        "{uri} is stored as {got}, and {expected} was sent: the PDS alters records; read it, delete it if it is wrong, and tell the PDS's operator"
     )]
     CidMismatch {
-        /// The PDS.
-        pds: String,
         /// The place.
         uri: AtUri,
         /// The CID of what was sent.
@@ -79,29 +78,58 @@ pub enum PublishError {
         /// What the PDS says.
         got: Box<Cid>,
     },
-    /// An attachment was not uploaded. The record was not written.
+    /// An attachment cannot be sent. Nothing was accepted.
     #[error(transparent)]
     Upload(#[from] UploadError),
-    /// A record that was to be looked at first was not read.
+    /// The URI names no record of this account. Nothing was accepted.
     #[error(transparent)]
-    Record(#[from] RecordError),
-    /// The answer was lost, and whether the record was written could not be found out.
-    #[error(
-        "whether {uri} was written is not known ({source}): publish it again with the same key, which writes it at most once"
-    )]
-    Unconfirmed {
-        /// The place. Its record key is the key to use again.
-        uri: AtUri,
-        /// What went wrong last.
-        source: XrpcError,
+    Record(Box<RecordError>),
+    /// The caller's own key cannot be one.
+    #[error("a key for `once` has between 1 and {limit} bytes: give such a one")]
+    Once {
+        /// The longest, in bytes.
+        limit: usize,
     },
-    /// The PDS gave no usable answer, and nothing was written.
-    #[error("{uri} was not written: {source}")]
-    Xrpc {
+    /// The store did not accept it.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// One of its attachments cannot be uploaded. Nothing was written.
+    #[error("{uri} was not written: {reason}")]
+    Attachment {
         /// The place.
         uri: AtUri,
-        /// Why.
-        source: XrpcError,
+        /// Why not.
+        reason: String,
+    },
+    /// The PDS refused it for good. Nothing was written.
+    #[error("{uri} was not written: {reason}")]
+    Refused {
+        /// The place.
+        uri: AtUri,
+        /// The error's name, such as `InvalidRequest`.
+        name: String,
+        /// What the PDS said.
+        reason: String,
+    },
+    /// It is accepted and waits, and will wait until somebody does something.
+    #[error("{uri} is accepted and waits: {reason}")]
+    Stuck {
+        /// The place.
+        uri: AtUri,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// It was given up by somebody who edited the outbox.
+    #[error("{uri} was given up: somebody took it out of the outbox")]
+    GivenUp {
+        /// The place.
+        uri: AtUri,
+    },
+    /// The publisher is gone. What was accepted is written by the next one that uses the store.
+    #[error("{uri} is accepted, and the publisher is gone: the next one of this store writes it")]
+    Closed {
+        /// The place.
+        uri: AtUri,
     },
 }
 
@@ -109,31 +137,70 @@ impl PublishError {
     /// What kind of failure it is, for exit codes.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Xrpc { source, .. } | Self::Unconfirmed { source, .. } => source.kind(),
             Self::Upload(error) => error.kind(),
             Self::Record(error) => error.kind(),
             Self::KeyTaken { .. } => ErrorKind::KeyTaken,
-            Self::SwapFailed { .. } => ErrorKind::Refused,
-            Self::CidMismatch { .. } => ErrorKind::Failed,
+            Self::SwapFailed { .. } | Self::Refused { .. } | Self::Stuck { .. } => {
+                ErrorKind::Refused
+            }
+            Self::CidMismatch { .. }
+            | Self::GivenUp { .. }
+            | Self::Closed { .. }
+            | Self::Accept(AcceptError::Store(_)) => ErrorKind::Failed,
             _ => ErrorKind::Invalid,
         }
     }
 
-    /// Whether the same call, with the same key, may succeed later without the user doing anything.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Xrpc { source, .. } | Self::Unconfirmed { source, .. } => source.is_transient(),
-            Self::Upload(error) => error.is_transient(),
-            Self::Record(error) => error.is_transient(),
-            _ => false,
+    /// Why an entry of the outbox has failed.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let uri = entry.uri();
+        let name = entry.failure.clone().unwrap_or_default();
+        let found = entry.found.map(Box::new);
+        match (name.as_str(), found, entry.swap, entry.cid) {
+            (KEY_TAKEN, Some(found), ..) => Self::KeyTaken { uri, found },
+            (SWAP_FAILED, found, Some(expected), _) => Self::SwapFailed {
+                uri,
+                expected: Box::new(expected),
+                found,
+            },
+            (CID_MISMATCH, Some(got), _, Some(expected)) => Self::CidMismatch {
+                uri,
+                expected: Box::new(expected),
+                got,
+            },
+            (ATTACHMENT, ..) => Self::Attachment {
+                uri,
+                reason: entry.reason.clone().unwrap_or_default(),
+            },
+            _ => Self::Refused {
+                uri,
+                name,
+                reason: entry.reason.clone().unwrap_or_default(),
+            },
         }
     }
+}
 
-    /// Whether the PDS has lost a blob that was uploaded before.
-    pub(crate) fn is_blob_missing(&self) -> bool {
-        matches!(self, Self::Xrpc { source, .. } if source.name() == Some("BlobNotFound"))
+impl From<RecordError> for PublishError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(Box::new(error))
     }
 }
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        Self::Accept(error.into())
+    }
+}
+
+/// The failure of a creation whose key holds another record.
+pub(crate) const KEY_TAKEN: &str = "KeyTaken";
+/// The failure of a record whose attachment cannot be uploaded.
+pub(crate) const ATTACHMENT: &str = "Attachment";
+/// The failure of a change of what has changed.
+pub(crate) const SWAP_FAILED: &str = "SwapFailed";
+/// The failure of a write that the PDS altered.
+pub(crate) const CID_MISMATCH: &str = "CidMismatch";
 
 fn shown(found: Option<&Cid>) -> String {
     found.map_or_else(|| "gone".to_owned(), Cid::to_string)

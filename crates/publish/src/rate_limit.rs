@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use atcomms_store::Told;
 use http::HeaderMap;
+
+use crate::clock::millis;
 
 /// The `ratelimit-*` and `retry-after` headers of one answer. A PDS has several buckets (points an
 /// hour, points a day, blobs a day, …) and shows only the one that is nearest to its end.
@@ -21,6 +24,12 @@ pub struct RateLimit {
     pub retry_after: Option<Duration>,
 }
 
+/// More points than this are as good as this many.
+const MAX_POINTS: u64 = 1 << 40;
+
+/// A longer window than a year, in seconds, is not meant.
+const MAX_WINDOW_S: u64 = 366 * 86_400;
+
 impl RateLimit {
     /// Reads the headers; `None` if the answer says nothing of limits.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
@@ -35,6 +44,37 @@ impl RateLimit {
             retry_after: number("retry-after").map(Duration::from_secs),
         };
         (found != Self::default()).then_some(found)
+    }
+
+    /// What it says of a bucket, as the store keeps it; `None` if it does not name one. A refusal says
+    /// that nothing is left.
+    pub(crate) fn told(&self, now: i64) -> Option<Told> {
+        let size = self.limit?;
+        let window_s = self.window_s()?;
+        let window = i64::try_from(window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let reset = || self.reset.and_then(|at| i64::try_from(at).ok());
+        let resets_at = match self.retry_after {
+            // By our own clock; the time of the reset is by the server's.
+            Some(after) => now.saturating_add(millis(after)),
+            None => reset()?.saturating_mul(1000),
+        };
+        Some(Told {
+            size: size.min(MAX_POINTS),
+            window_s,
+            left: match self.retry_after {
+                Some(_) => 0,
+                None => self.remaining?.min(MAX_POINTS),
+            },
+            // However far apart the clocks are, no window is longer than itself.
+            resets_at: resets_at.min(now.saturating_add(window)),
+        })
+    }
+
+    /// The window of the policy, such as `5000;w=3600`.
+    fn window_s(&self) -> Option<u64> {
+        let (_, window) = self.policy.as_deref()?.split_once("w=")?;
+        let digits = window.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok().filter(|window| *window <= MAX_WINDOW_S)
     }
 
     /// How long to wait from `now` (seconds since 1970) before the next request, if the server
@@ -76,6 +116,32 @@ mod tests {
             Some(Duration::ZERO),
             "a reset in the past is now"
         );
+    }
+
+    #[test]
+    fn what_is_told_is_kept_by_our_own_clock() {
+        let pairs = [
+            ("ratelimit-limit", "600"),
+            ("ratelimit-remaining", "597"),
+            ("ratelimit-reset", "1005"),
+            ("ratelimit-policy", "600;w=5"),
+        ];
+        let limit = RateLimit::from_headers(&headers(&pairs)).unwrap();
+        let told = limit.told(1_001_000).unwrap();
+        assert_eq!((told.size, told.window_s), (600, 5));
+        assert_eq!((told.left, told.resets_at), (597, 1_005_000));
+        let skewed = limit.told(500_000).unwrap();
+        assert_eq!(
+            skewed.resets_at, 505_000,
+            "a window is not longer than itself"
+        );
+
+        let refused: Vec<_> = pairs.into_iter().chain([("retry-after", "3")]).collect();
+        let limit = RateLimit::from_headers(&headers(&refused)).unwrap();
+        let told = limit.told(900_000).unwrap();
+        assert_eq!((told.left, told.resets_at), (0, 903_000));
+        let unnamed = RateLimit::from_headers(&headers(&[("retry-after", "3")])).unwrap();
+        assert_eq!(unnamed.told(0), None);
     }
 
     #[test]

@@ -1,25 +1,16 @@
-//! Records of one's own, by their URI: read them, delete them.
-
-use std::time::Duration;
+//! Records of one's own, by their URI, as the PDS has them.
 
 use atcomms_lexicon::{
     Address, AtUri, Cid, Did, Nsid, Record, RecordKey, SyntaxError, Value, ValueError, cid_for_cbor,
 };
-use backon::{ExponentialBuilder, Retryable};
 
 use crate::error::XrpcError;
 use crate::error_kind::ErrorKind;
-use crate::pds::{self, Place, Swap};
+use crate::pds::{self, Place};
 use crate::publisher::Publisher;
-use crate::receipt::{Deleted, Stored};
+use crate::receipt::Stored;
 
-/// How often a delete whose answer was lost is sent again. Deleting twice does no harm.
-const RETRIES: usize = 2;
-
-/// The first pause between two tries; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Why a record of one's own was not read or deleted.
+/// Why a record of one's own was not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -60,6 +51,14 @@ pub enum RecordError {
         /// The hash of what it returned.
         got: Box<Cid>,
     },
+    /// The PDS did not list a collection.
+    #[error("the records of {collection} were not listed: {source}")]
+    Unlisted {
+        /// The collection.
+        collection: Nsid,
+        /// Why.
+        source: XrpcError,
+    },
     /// The PDS gave no usable answer.
     #[error("{uri}: {source}")]
     Xrpc {
@@ -74,7 +73,7 @@ impl RecordError {
     /// What kind of failure it is, for exit codes.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Xrpc { source, .. } => source.kind(),
+            Self::Xrpc { source, .. } | Self::Unlisted { source, .. } => source.kind(),
             Self::NotOwn { .. } | Self::NotARecord { .. } | Self::Collection(_) => {
                 ErrorKind::Invalid
             }
@@ -86,37 +85,11 @@ impl RecordError {
 impl RecordError {
     /// Whether the same call may succeed later without the user doing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Xrpc { source, .. } if source.is_transient())
+        matches!(self, Self::Xrpc { source, .. } | Self::Unlisted { source, .. } if source.is_transient())
     }
 }
 
 impl Publisher {
-    /// Deletes a record of this account. A record that is not there (any more) is deleted.
-    ///
-    /// Not cancel safe: if it is dropped halfway, the record may have been deleted or not.
-    ///
-    /// # Errors
-    /// [`RecordError`] says why not. After [`RecordError::Xrpc`], delete again.
-    pub async fn delete(&self, uri: &AtUri) -> Result<Deleted, RecordError> {
-        let place = self.place_of(uri)?;
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_times(RETRIES)
-            .with_jitter();
-        let rev = (|| pds::delete_record(self.session(), &place, Swap::Any))
-            .retry(pauses)
-            .when(XrpcError::may_be_done)
-            .await
-            .map_err(|source| RecordError::Xrpc {
-                uri: uri.clone(),
-                source,
-            })?;
-        Ok(Deleted {
-            uri: place.uri(),
-            rev,
-        })
-    }
-
     /// Reads a record of this account from its PDS, and checks its CID. `None` if it is not there.
     ///
     /// Cancel safe.
@@ -177,7 +150,7 @@ impl Publisher {
     }
 
     /// The place that a URI of this account's repository names.
-    fn place_of(&self, uri: &AtUri) -> Result<Place, RecordError> {
+    pub(crate) fn place_of(&self, uri: &AtUri) -> Result<Place, RecordError> {
         let session = self.session();
         let own = match uri.authority() {
             Address::Did(did) => did == *session.did(),

@@ -120,13 +120,14 @@ struct Uploaded {
     blob: BlobRef,
 }
 
-/// Sends an attachment's bytes and returns the blob as the PDS names it.
+/// Sends an attachment's bytes and returns the blob as the PDS names it, and what it said of its rate
+/// limits.
 pub(crate) async fn upload(
     session: &Session,
     attachment: &mut Attachment,
-) -> Result<BlobRef, UploadError> {
+) -> Result<(BlobRef, Option<RateLimit>), UploadError> {
     let what = attachment.shown();
-    let mime_type = mime_type(attachment)?;
+    let mime_type = check_mime_type(attachment)?;
     let failed = |source| UploadError::Xrpc {
         what: what.clone(),
         source: Box::new(source),
@@ -157,7 +158,8 @@ pub(crate) async fn upload(
     })
 }
 
-fn mime_type(attachment: &Attachment) -> Result<HeaderValue, UploadError> {
+/// Whether an attachment's MIME type can be sent.
+pub(crate) fn check_mime_type(attachment: &Attachment) -> Result<HeaderValue, UploadError> {
     let text = attachment.sent_mime_type();
     let value = HeaderValue::from_str(text).ok().filter(|_| {
         text.split_once('/')
@@ -169,15 +171,15 @@ fn mime_type(attachment: &Attachment) -> Result<HeaderValue, UploadError> {
 }
 
 /// Refuses what is known to be too large, before it is sent.
-pub(crate) fn check_size(session: &Session, what: &str, size: u64) -> Result<(), UploadError> {
+fn check_size(session: &Session, what: &str, size: u64) -> Result<(), UploadError> {
     match session.blob_limit() {
-        Some(limit) if size > limit => Err(UploadError::TooLarge {
-            what: what.to_owned(),
-            size,
-            limit,
-        }),
+        Some(limit) if size > limit => Err(too_large(what.to_owned(), size, limit)),
         _ => Ok(()),
     }
+}
+
+pub(crate) fn too_large(what: String, size: u64, limit: u64) -> UploadError {
+    UploadError::TooLarge { what, size, limit }
 }
 
 async fn send(
@@ -186,7 +188,7 @@ async fn send(
     opened: Opened,
     mime_type: HeaderValue,
     tokens: &Tokens,
-) -> Result<BlobRef, UploadError> {
+) -> Result<(BlobRef, Option<RateLimit>), UploadError> {
     let failed = |source| UploadError::Xrpc {
         what: what.to_owned(),
         source: Box::new(source),
@@ -230,11 +232,12 @@ async fn send(
         });
     }
     let response = response.map_err(failed)?;
-    session.note(RateLimit::from_headers(response.headers()));
+    let rate_limit = RateLimit::from_headers(response.headers());
+    session.note(rate_limit.clone());
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let size = size.unwrap_or(read);
         let limit = session.learn_blob_limit(size.saturating_sub(1));
-        return Err(UploadError::TooLarge { what, size, limit });
+        return Err(too_large(what, size, limit));
     }
     let secrets = [Some(tokens.access.expose_secret())];
     let answer = answer::read::<Uploaded>(&xrpc.name(), UPLOAD_BLOB, response, &secrets);
@@ -250,5 +253,5 @@ async fn send(
             got_size: blob.size,
         });
     }
-    Ok(blob)
+    Ok((blob, rate_limit))
 }

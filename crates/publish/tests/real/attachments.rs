@@ -147,7 +147,7 @@ pub(crate) async fn a_lost_answer_to_an_upload_is_made_good(network: &Network) {
     let session = Session::login(cutting.url(), &account.handle, password)
         .await
         .unwrap();
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     let attachment = Attachment::bytes(noise(300_000));
     publisher
         .publish(message(&publisher, "hi"))

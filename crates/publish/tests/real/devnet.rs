@@ -1,7 +1,7 @@
 //! On the devnet.
 
 use atcomms_devnet::Devnet;
-use atcomms_publish::{ErrorKind, Publisher, Session};
+use atcomms_publish::{Progress, Publisher, Session};
 
 use crate::network::{Network, message};
 use crate::{attachments, records, sessions};
@@ -41,7 +41,7 @@ async fn expired_tokens_are_renewed_without_anyone_noticing() {
     let session = Session::login(pds, alice.handle.as_str(), alice.password.into())
         .await
         .unwrap();
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     let faults = devnet.pds()[0].faults();
     faults.expire_tokens(1);
     publisher.publish(message(&publisher, "hi")).await.unwrap();
@@ -63,27 +63,35 @@ async fn a_pds_that_was_away_is_used_again() {
     let session = Session::login(pds, alice.handle.as_str(), alice.password.into())
         .await
         .unwrap();
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     let before = publisher
         .publish(message(&publisher, "before"))
         .await
         .unwrap();
 
     first.shutdown().await;
-    let away = publisher
+    let mut meanwhile = publisher
         .publish(message(&publisher, "meanwhile"))
+        .enqueue()
         .await
-        .unwrap_err();
-    assert_eq!(away.kind(), ErrorKind::Unavailable, "{away}");
-    assert!(
-        away.is_transient() && away.to_string().contains("was not written"),
-        "{away}"
-    );
+        .unwrap();
+    let away = loop {
+        match meanwhile.changed().await.unwrap() {
+            Progress::Pending(away) if away.attempts > 0 => break away,
+            Progress::Pending(_) => {}
+            over => panic!("nobody can have written it: {over:?}"),
+        }
+    };
+    let reason = away.reason.unwrap();
+    assert!(reason.contains("no connection"), "{reason}");
+    assert!(away.retry_at.is_some() && !away.stuck);
 
     let _second = devnet().await.unwrap();
     let after = publisher
         .publish(message(&publisher, "after"))
         .await
         .unwrap();
-    assert!(after.rev > before.rev);
+    let meanwhile = meanwhile.receipt().await.unwrap();
+    assert!(meanwhile.rev > before.rev);
+    assert!(after.rev >= meanwhile.rev, "the order is kept");
 }

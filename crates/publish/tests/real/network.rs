@@ -50,7 +50,7 @@ impl Network {
 
     /// A publisher with an account of its own.
     pub(crate) async fn publisher(&self) -> Publisher {
-        Publisher::new(self.account().await.login().await)
+        Publisher::temporary(self.account().await.login().await).unwrap()
     }
 }
 

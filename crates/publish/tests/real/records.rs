@@ -83,7 +83,10 @@ pub(crate) async fn ten_at_once_for_one_key_have_one_winner(network: &Network) {
     }
 
     let same = message(&publisher, "all the same");
-    let key: RecordKey = publisher.next_tid().to_string().parse().unwrap();
+    let key: RecordKey = Tid::from_parts(1_767_323_045_678_001, 7)
+        .to_string()
+        .parse()
+        .unwrap();
     let race = (0..10).map(|_| {
         publisher
             .publish(same.clone())
@@ -201,7 +204,7 @@ pub(crate) async fn a_lost_answer_does_not_double_the_record(network: &Network) 
     let session = Session::login(cutting.url(), &account.handle, password)
         .await
         .unwrap();
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     let receipt = publisher
         .publish(message(&publisher, "once"))
         .await
@@ -216,7 +219,7 @@ pub(crate) async fn a_lost_answer_does_not_double_the_record(network: &Network) 
     let session = Session::login(cutting.url(), &account.handle, password)
         .await
         .unwrap();
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     assert_eq!(publisher.delete(&receipt.uri).await.unwrap().rev, None);
     assert_eq!(cutting.lost(), 1, "the answer was lost");
     assert_eq!(publisher.get_record(&receipt.uri).await.unwrap(), None);

@@ -28,7 +28,7 @@ pub(crate) async fn a_wrong_password_or_account_says_so(network: &Network) {
 pub(crate) async fn a_saved_session_goes_on(network: &Network) {
     let account = network.account().await;
     let saved = account.login().await.saved();
-    let resumed = Publisher::new(Session::resume(saved.clone()).unwrap());
+    let resumed = Publisher::temporary(Session::resume(saved.clone()).unwrap()).unwrap();
     resumed
         .publish(message(&resumed, "from the saved session"))
         .await
@@ -42,7 +42,7 @@ pub(crate) async fn a_saved_session_goes_on(network: &Network) {
         .store(store.clone())
         .resume(spoilt)
         .unwrap();
-    let renewed = Publisher::new(session.clone());
+    let renewed = Publisher::temporary(session.clone()).unwrap();
     renewed
         .publish(message(&renewed, "with new tokens"))
         .await
@@ -61,7 +61,7 @@ pub(crate) async fn a_saved_session_goes_on(network: &Network) {
     let mut dead = saved;
     dead.access = "not.a.token".into();
     dead.refresh = "not.a.token".into();
-    let dead = Publisher::new(Session::resume(dead).unwrap());
+    let dead = Publisher::temporary(Session::resume(dead).unwrap()).unwrap();
     let ended = dead
         .publish(message(&dead, "without tokens"))
         .await

@@ -115,18 +115,19 @@ impl Pds {
     }
 
     pub(crate) async fn publisher(&self) -> Publisher {
-        Publisher::new(self.session().await)
+        Publisher::temporary(self.session().await).unwrap()
     }
 
     /// A publisher that waits at most that long for an answer.
     pub(crate) async fn impatient(&self, timeout: Duration) -> Publisher {
         let builder = SessionBuilder::default().timeout(timeout);
-        Publisher::new(
+        Publisher::temporary(
             builder
                 .login(self.url(), ALICE, PASSWORD.into())
                 .await
                 .unwrap(),
         )
+        .unwrap()
     }
 }
 

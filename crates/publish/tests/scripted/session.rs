@@ -256,7 +256,8 @@ async fn what_another_process_has_renewed_is_taken_over() {
         .resume(saved(&pds, "first", 3600))
         .unwrap();
     *store.saved.lock().unwrap() = Some(saved(&pds, "second", 7200));
-    Publisher::new(session)
+    Publisher::temporary(session)
+        .unwrap()
         .publish(message("hi"))
         .await
         .unwrap();
@@ -279,7 +280,8 @@ async fn what_is_older_in_the_store_is_not() {
         .resume(saved(&pds, "first", 3600))
         .unwrap();
     *store.saved.lock().unwrap() = Some(saved(&pds, "zeroth", 1800));
-    Publisher::new(session)
+    Publisher::temporary(session)
+        .unwrap()
         .publish(message("hi"))
         .await
         .unwrap();
@@ -304,7 +306,7 @@ async fn a_store_that_cannot_save_does_not_stop_the_agent() {
         .await
         .unwrap();
     store.broken.store(true, Ordering::SeqCst);
-    let publisher = Publisher::new(session);
+    let publisher = Publisher::temporary(session).unwrap();
     publisher.publish(message("hi")).await.unwrap();
     publisher.publish(message("ho")).await.unwrap();
     assert_eq!(pds.count(REFRESH).await, 1);
@@ -317,7 +319,8 @@ async fn a_saved_session_that_has_expired_is_renewed_first() {
     pds.answers(pds.post(REFRESH), ok(tokens_for(ALICE, "second", 7200)))
         .await;
     let session = Session::resume(saved(&pds, "first", 0)).unwrap();
-    Publisher::new(session)
+    Publisher::temporary(session)
+        .unwrap()
         .publish(message("hi"))
         .await
         .unwrap();

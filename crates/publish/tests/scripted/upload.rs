@@ -367,7 +367,7 @@ async fn a_transfer_that_stands_still_is_given_up_and_holds_little_memory() {
     let mut saved = pds.session().await.saved();
     saved.pds = silent.url();
     let builder = Session::builder().timeout(Duration::from_millis(300));
-    let publisher = Publisher::new(builder.resume(saved).unwrap());
+    let publisher = Publisher::temporary(builder.resume(saved).unwrap()).unwrap();
     let taken = Arc::new(AtomicUsize::new(0));
     let big = Attachment::reader(Endless(taken.clone()), Some(10 << 30));
     let error = publisher.upload_blob(big).await.unwrap_err();

@@ -32,6 +32,8 @@ pub enum Outcome {
     InDoubt {
         /// Why not.
         reason: String,
+        /// When it may be looked at again (milliseconds since 1970).
+        not_before: i64,
     },
 }
 
@@ -133,12 +135,12 @@ fn settle(
                 )?
                 .execute(params![id, reason, not_before])?;
         }
-        Outcome::InDoubt { reason } => {
+        Outcome::InDoubt { reason, not_before } => {
             connection
                 .prepare_cached(
-                    "UPDATE outbox SET reason = ?2 WHERE id = ?1 AND state = 'pending'",
+                    "UPDATE outbox SET reason = ?2, not_before = ?3 WHERE id = ?1 AND state = 'pending'",
                 )?
-                .execute(params![id, reason])?;
+                .execute(params![id, reason, not_before])?;
         }
     }
     Ok(Vec::new())

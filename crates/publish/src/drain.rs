@@ -1,0 +1,377 @@
+//! From the outbox to the PDS: the one task that sends.
+//!
+//! It looks what is next, sends it, finds out what became of it, and stores that; again and again. Of
+//! all the publishers of one account, in all processes, the one that holds the store's lock sends, one
+//! request at a time, so that the order is kept. What waits while a request is under way goes with the
+//! next one, as a batch; a lone record waits for nothing.
+
+mod attach;
+mod batch;
+mod doubt;
+mod pace;
+mod send;
+mod trouble;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use atcomms_lexicon::Datetime;
+use atcomms_store::{Entry, Outcome, Pool, Purpose, State, Store, StoreError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use self::batch::{Batch, MAX_WRITES};
+use self::pace::Pace;
+use crate::accepted::Pending;
+use crate::budget::{Allowance, PUT_POINTS};
+use crate::clock::{millis, now, until};
+use crate::own::Own;
+use crate::session::Session;
+use crate::waiters::Waiters;
+
+/// How often the outbox is looked at for what other processes have put there and left.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How often it is looked at while another process sends, and somebody here waits for an outcome.
+const POLL_OTHERS: Duration = Duration::from_millis(50);
+
+/// How long to wait before the next look after the store failed: a full disk, say.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long to wait before the next try where somebody has to do something first, such as log in.
+const STUCK_PAUSE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Drain {
+    session: Session,
+    store: Store,
+    waiters: Arc<Waiters>,
+    own: Own,
+    signals: Arc<Signals>,
+    stop: watch::Receiver<bool>,
+    pace: Pace,
+    /// The most writes of a batch: less after one that failed, until the culprit is alone.
+    cap: usize,
+    /// How often the PDS failed on an entry that was sent alone.
+    strikes: HashMap<i64, u32>,
+}
+
+/// What the publisher and its task tell each other.
+#[derive(Debug, Default)]
+struct Signals {
+    wake: Notify,
+    /// How often somebody asked to look at the outbox.
+    asked: AtomicU64,
+    /// Up to which of these everything that can be sent now is sent.
+    served: watch::Sender<u64>,
+}
+
+/// The task, as the publisher has it. Dropping it aborts it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    signals: Arc<Signals>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+/// How a look at the outbox ends.
+enum Pass {
+    /// Nothing waits.
+    Done,
+    /// Something waits, for a time or for an event.
+    Wait(Hold),
+    /// Another process sends.
+    Locked,
+}
+
+/// Why nothing is sent for now.
+struct Hold {
+    /// Until when (milliseconds since 1970).
+    until: i64,
+    reason: Option<String>,
+    stuck: bool,
+    /// The entries that were just tried.
+    tried: Vec<i64>,
+}
+
+/// What comes after one step.
+enum Next {
+    Continue,
+    Wait(Hold),
+}
+
+impl Drain {
+    pub(crate) fn start(session: Session, store: Store, waiters: Arc<Waiters>, own: Own) -> Handle {
+        let signals = Arc::new(Signals::default());
+        let (stop, stopping) = watch::channel(false);
+        let (done, stopped) = watch::channel(false);
+        let drain = Self {
+            session,
+            store,
+            waiters,
+            own,
+            signals: signals.clone(),
+            stop: stopping,
+            pace: Pace::default(),
+            cap: MAX_WRITES,
+            strikes: HashMap::new(),
+        };
+        let task = tokio::spawn(async move {
+            drain.run().await;
+            done.send_replace(true);
+        });
+        Handle {
+            signals,
+            stop,
+            stopped,
+            task,
+        }
+    }
+
+    async fn run(mut self) {
+        while !self.is_stopping() {
+            let asked = self.signals.asked.load(Ordering::SeqCst);
+            let pass = match self.pass().await {
+                Ok(pass) => pass,
+                Err(error) => {
+                    tracing::error!(did = %self.session.did(), %error, "the outbox cannot be used");
+                    Pass::Wait(Hold {
+                        until: now().saturating_add(millis(STORE_PAUSE)),
+                        reason: Some(error.to_string()),
+                        stuck: !matches!(error, StoreError::Busy),
+                        tried: Vec::new(),
+                    })
+                }
+            };
+            match pass {
+                Pass::Done => {
+                    self.serve(asked);
+                    self.woken_within(POLL).await;
+                }
+                Pass::Wait(hold) => self.hold(hold, asked).await,
+                Pass::Locked => match self.look_at_others().await {
+                    Ok(true) => {
+                        self.serve(asked);
+                        self.woken_within(POLL).await;
+                    }
+                    Ok(false) | Err(_) => self.woken_within(POLL_OTHERS).await,
+                },
+            }
+        }
+    }
+
+    /// Sends until nothing can be sent.
+    async fn pass(&mut self) -> Result<Pass, StoreError> {
+        let did = self.session.did().clone();
+        // Looking is cheap, and needs no lock.
+        if self.store.next_due(&did).await?.is_none() {
+            return Ok(Pass::Done);
+        }
+        let Some(_lock) = self.store.try_lock(&did, Purpose::Drain)? else {
+            return Ok(Pass::Locked);
+        };
+        while !self.is_stopping() {
+            let entries = self.store.next(&did, now(), MAX_WRITES).await?;
+            if entries.is_empty() {
+                let due = self.store.next_due(&did).await?;
+                return Ok(due.map_or(Pass::Done, |until| {
+                    Pass::Wait(Hold {
+                        until,
+                        reason: None,
+                        stuck: false,
+                        tried: Vec::new(),
+                    })
+                }));
+            }
+            if let Next::Wait(hold) = self.step(entries).await? {
+                return Ok(Pass::Wait(hold));
+            }
+        }
+        Ok(Pass::Done)
+    }
+
+    /// Sends one request, or finds out about some that were sent.
+    async fn step(&mut self, entries: Vec<Entry>) -> Result<Next, StoreError> {
+        if entries.iter().any(|entry| entry.doubt_since.is_some()) {
+            return self.settle_doubts(entries).await;
+        }
+        let allowance = Allowance::read(&self.store, &self.session, Pool::Writes).await?;
+        let Some(batch) = Batch::choose(entries, self.cap, allowance.points) else {
+            return Ok(Next::Wait(limited("writes", allowance)));
+        };
+        let batch = match self.attach(batch).await? {
+            Ok(batch) => batch,
+            Err(next) => return Ok(next),
+        };
+        self.send(batch).await
+    }
+
+    /// Stores what became of entries, and tells who waits for them.
+    async fn settle(&self, mut outcomes: Vec<(Entry, Outcome)>) -> Result<(), StoreError> {
+        let now = now();
+        let dependents = self.store.settle(outcomes.clone(), now).await?;
+        for (entry, outcome) in &mut outcomes {
+            match outcome {
+                Outcome::Written { rev, commit } => {
+                    entry.state = State::Written;
+                    (entry.rev, entry.commit) = (*rev, *commit);
+                }
+                Outcome::Failed(failed) => {
+                    entry.state = State::Failed;
+                    entry.failure = Some(failed.failure.clone());
+                    entry.reason = Some(failed.reason.clone());
+                    entry.found = failed.found;
+                    tracing::warn!(uri = %entry.uri(), reason = failed.reason, "not written");
+                }
+                _ => continue,
+            }
+            entry.settled_at = Some(now);
+            if entry.state == State::Written {
+                self.own.written(entry);
+            }
+            self.waiters.settle(entry.id, Some(entry));
+        }
+        for id in dependents {
+            let entry = self.store.entry(id).await?;
+            self.waiters.settle(id, entry.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Waits, and tells everybody why, also who comes meanwhile.
+    async fn hold(&mut self, hold: Hold, asked: u64) {
+        let mut asked = asked;
+        loop {
+            let pending = Pending {
+                attempts: 0,
+                reason: hold.reason.clone(),
+                retry_at: Some(Datetime::from_unix_millis(hold.until)),
+                stuck: hold.stuck,
+            };
+            self.waiters.explain(&pending, &hold.tried);
+            self.serve(asked);
+            let left = until(hold.until);
+            if left.is_zero() || self.is_stopping() {
+                return;
+            }
+            let before = self.signals.asked.load(Ordering::SeqCst);
+            self.woken_within(left).await;
+            asked = self.signals.asked.load(Ordering::SeqCst);
+            // What comes while nothing stands in the way but the time of another entry goes at once.
+            if asked != before && hold.reason.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what the process that sends has made of entries that somebody here waits for. True if
+    /// nothing waits any more.
+    async fn look_at_others(&self) -> Result<bool, StoreError> {
+        for id in self.waiters.ids() {
+            match self.store.entry(id).await? {
+                Some(entry) if entry.state == State::Pending => {}
+                Some(entry) => match entry.folded_into {
+                    Some(newer) => self.waiters.follow(id, newer),
+                    None => self.waiters.settle(id, Some(&entry)),
+                },
+                None => self.waiters.settle(id, None),
+            }
+        }
+        Ok(self.store.next_due(self.session.did()).await?.is_none())
+    }
+
+    async fn woken_within(&mut self, pause: Duration) {
+        let signals = self.signals.clone();
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = signals.wake.notified() => {}
+            () = sleep(pause) => {}
+            // The publisher is gone: the task is about to be aborted.
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    fn serve(&self, asked: u64) {
+        self.signals.served.send_if_modified(|served| {
+            let more = asked > *served;
+            *served = asked.max(*served);
+            more
+        });
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+impl Handle {
+    /// Something was put into the outbox.
+    pub(crate) fn wake(&self) -> u64 {
+        let asked = self.signals.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.signals.wake.notify_one();
+        asked
+    }
+
+    pub(crate) async fn flush(&self) {
+        let mut served = self.signals.served.subscribe();
+        let asked = self.wake();
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            // Both end only with the task.
+            _ = served.wait_for(|served| *served >= asked) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        // An error means that the task is gone, which is what we want.
+        drop(self.stopped.clone().wait_for(|stopped| *stopped).await);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The rate limit is used up.
+fn limited(what: &str, allowance: Allowance) -> Hold {
+    let until = allowance
+        .more_at
+        .unwrap_or_else(|| now().saturating_add(millis(STUCK_PAUSE)));
+    Hold {
+        until,
+        reason: Some(format!(
+            "the rate limit of {what} is used up ({} points left, and a record takes {PUT_POINTS}): it goes on at {}",
+            allowance.points,
+            Datetime::from_unix_millis(until)
+        )),
+        stuck: false,
+        tried: Vec::new(),
+    }
+}
+
+/// The PDS is out of order.
+fn wait(pause: Duration, reason: &str, tried: Vec<i64>) -> Hold {
+    Hold {
+        until: now().saturating_add(millis(pause)),
+        reason: Some(reason.to_owned()),
+        stuck: false,
+        tried,
+    }
+}
+
+/// Somebody has to do something first.
+fn stuck(reason: String, tried: Vec<i64>) -> Hold {
+    Hold {
+        until: now().saturating_add(millis(STUCK_PAUSE)),
+        reason: Some(reason),
+        stuck: true,
+        tried,
+    }
+}
