@@ -87,6 +87,12 @@ impl Agent {
         self.inner.publisher.publish(record)
     }
 
+    /// Waits until everything that this agent's store accepted for it is written, as far as that is
+    /// possible now. Cancel safe.
+    pub async fn flush(&self) {
+        self.inner.publisher.flush().await;
+    }
+
     /// Fetches an attachment of a record from its author's PDS, whole, into memory; its size and CID are
     /// checked. [`Downloader`] writes larger ones to a file as they come. Cancel safe.
     ///

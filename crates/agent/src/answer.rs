@@ -53,6 +53,16 @@ pub enum RequestError {
         /// The host, or hosts.
         host: String,
     },
+    /// The PDS did not take the request before the deadline. It is accepted, and will still be written.
+    #[error(
+        "{uri} is accepted, but was not written within {seconds} s: the PDS is out of reach, or the rate limit is used up"
+    )]
+    Unsent {
+        /// The request.
+        uri: AtUri,
+        /// How long was waited.
+        seconds: f64,
+    },
     /// No answer came before the deadline. It may still come: the request stays in the repository.
     #[error(
         "no answer from {assignee} to {uri} within {seconds} s: it may be off-line, or not serve this task"

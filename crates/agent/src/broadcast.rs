@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use atcomms_lexicon::{Broadcast, Content, Datetime, RecordKey, Severity};
-use atcomms_publish::{Attachment, PublishError, Receipt};
+use atcomms_lexicon::{Broadcast, Content, Severity};
+use atcomms_publish::{Accepted, Attachment, PublishError, Receipt};
 
 use crate::agent::Agent;
 
-/// A broadcast in the making; `.await` publishes it. Broadcasts are public.
+/// A broadcast in the making; `.await` publishes it; [`enqueue`](Self::enqueue) returns as soon as it is
+/// accepted. Broadcasts are public.
 #[derive(Debug)]
 #[must_use = "a broadcast is published by .await"]
 pub struct SendBroadcast {
     agent: Agent,
     record: Broadcast,
     attachments: Vec<Attachment>,
-    key: Option<RecordKey>,
+    once: Option<String>,
 }
 
 impl SendBroadcast {
@@ -27,7 +28,7 @@ impl SendBroadcast {
             agent,
             record,
             attachments: Vec::new(),
-            key: None,
+            once: None,
         }
     }
 
@@ -66,12 +67,27 @@ impl SendBroadcast {
         self
     }
 
-    /// The record's key and time, for a caller that must be able to publish the very same record
-    /// again: then the repository holds it once.
-    pub fn same_as(mut self, key: RecordKey, created_at: Datetime) -> Self {
-        self.key = Some(key);
-        self.record.created_at = created_at;
+    /// A key of the caller's: a broadcast published with it again, also by another process of the same
+    /// store after a crash, is not written a second time, and has the first one's receipt.
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
         self
+    }
+
+    /// Accepts the broadcast: when this returns, it survives what the agent's store survives, and will
+    /// be published. Cancel safe: it was accepted, or it was not.
+    ///
+    /// # Errors
+    /// It was not accepted.
+    pub async fn enqueue(self) -> Result<Accepted, PublishError> {
+        let mut publish = self.agent.publish(self.record);
+        for attachment in self.attachments {
+            publish = publish.attach(attachment);
+        }
+        if let Some(once) = self.once {
+            publish = publish.once(once);
+        }
+        publish.enqueue().await
     }
 }
 
@@ -79,17 +95,8 @@ impl IntoFuture for SendBroadcast {
     type Output = Result<Receipt, PublishError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// Not cancel safe: dropped half-way, the broadcast may or may not be in the repository.
+    /// Cancel safe: it was accepted, or it was not; what was accepted is published.
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let mut publish = self.agent.publish(self.record);
-            for attachment in self.attachments {
-                publish = publish.attach(attachment);
-            }
-            if let Some(key) = self.key {
-                publish = publish.key(key);
-            }
-            publish.await
-        })
+        Box::pin(async move { self.enqueue().await?.receipt().await })
     }
 }

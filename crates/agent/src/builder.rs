@@ -1,10 +1,12 @@
 //! How an agent comes to its network: a directory, a PDS, sources, a login.
 
 use atcomms_identity::{ResolveError, Resolver, ResolverBuilder, is_loopback_url};
-use atcomms_lexicon::Address;
+use atcomms_lexicon::{Address, Datetime};
 use atcomms_publish::{
-    LoginError, Publisher, SavedSession, SecretString, Session, SessionBuilder, SessionStore,
+    LoginError, Publisher, SavedSession, SecretString, Session, SessionBuilder, SessionStoreError,
+    StoredSession,
 };
+use atcomms_store::{OpenError, Store, StoreError};
 use atcomms_subscribe::Source;
 use url::Url;
 
@@ -27,15 +29,26 @@ pub enum ConnectError {
     /// The PDS did not let us in.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// There is no store for an agent that was given none.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The login could not be kept.
+    #[error("the login could not be kept: {0}")]
+    Store(#[from] StoreError),
+    /// What was kept of the login cannot be read.
+    #[error(transparent)]
+    Session(#[from] SessionStoreError),
 }
 
-/// Says how to reach the network; ends in [`AgentBuilder::login`] or [`AgentBuilder::resume`].
+/// Says how to reach the network; ends in [`AgentBuilder::login`], [`AgentBuilder::resume`] or
+/// [`AgentBuilder::open`].
 #[derive(Clone, Debug, Default)]
-#[must_use = "nothing happens until `login` or `resume`"]
+#[must_use = "nothing happens until `login`, `resume` or `open`"]
 pub struct AgentBuilder {
     plc: Option<Url>,
     pds: Option<Url>,
     sources: Vec<Source>,
+    store: Option<Store>,
     session: SessionBuilder,
 }
 
@@ -59,9 +72,10 @@ impl AgentBuilder {
         self
     }
 
-    /// Where the session's tokens are kept; in memory if nowhere else.
-    pub fn session_store(mut self, store: impl SessionStore) -> Self {
-        self.session = self.session.store(store);
+    /// Where the session, and what the agent accepted for writing, survive: without it, they are gone
+    /// with the process. Several agents, and several processes, may share one.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -92,21 +106,49 @@ impl AgentBuilder {
             .clone()
             .login(pds, account.as_str(), password)
             .await?;
-        Ok(self.agent(session))
+        let Some(store) = self.store.clone() else {
+            return self.agent(session);
+        };
+        let saved = session.saved();
+        let now = Datetime::now().unix_millis();
+        store
+            .keep_login(saved.to_login(self.plc.as_ref()), now)
+            .await?;
+        self.resume(saved)
     }
 
-    /// Goes on with a session that was kept.
+    /// Goes on with a session that was kept. Asks nobody. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// What was kept is damaged.
     pub fn resume(self, saved: SavedSession) -> Result<Agent, ConnectError> {
-        let session = self.session.clone().resume(saved)?;
-        Ok(self.agent(session))
+        let mut session = self.session.clone();
+        if let Some(store) = &self.store {
+            session = session.store(StoredSession::new(store.clone(), saved.did.clone()));
+        }
+        self.agent(session.resume(saved)?)
     }
 
-    fn agent(self, session: Session) -> Agent {
+    /// Goes on with a login that the store holds: that of this account, or the newest of all. Asks
+    /// nobody. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`LoginError::NotLoggedIn`] if the store holds none, or there is no store.
+    pub fn open(self, account: Option<&Address>) -> Result<Agent, ConnectError> {
+        let saved = match &self.store {
+            Some(store) => StoredSession::find(store, account)?,
+            None => None,
+        };
+        self.resume(saved.ok_or(LoginError::NotLoggedIn)?)
+    }
+
+    fn agent(self, session: Session) -> Result<Agent, ConnectError> {
         let resolver = self.resolver(Some(session.pds()));
-        Agent::new(Publisher::new(session), resolver, self.sources)
+        let publisher = match self.store {
+            Some(store) => Publisher::new(session, store),
+            None => Publisher::temporary(session)?,
+        };
+        Ok(Agent::new(publisher, resolver, self.sources))
     }
 
     fn resolver(&self, pds: Option<&Url>) -> Resolver {

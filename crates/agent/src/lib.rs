@@ -32,7 +32,7 @@
 //! - one identity, writing and watching: [`Agent`], [`AgentBuilder`]
 //! - conversations: [`SendMessage`], [`SendBroadcast`], [`Ask`] and its [`Answer`], [`Serve`] and its [`Job`]s
 //! - below: [`lexicon`] (what is said), [`publish`] (the way out), [`subscribe`] (the way in),
-//!   [`identity`] (who), [`repo`] (why it can be believed)
+//!   [`identity`] (who), [`repo`] (why it can be believed), [`store`] (what survives)
 
 mod agent;
 mod answer;
@@ -49,6 +49,8 @@ pub use atcomms_lexicon as lexicon;
 pub use atcomms_publish as publish;
 pub use atcomms_publish::SecretString;
 pub use atcomms_repo as repo;
+pub use atcomms_store as store;
+pub use atcomms_store::Store;
 pub use atcomms_subscribe as subscribe;
 pub use broadcast::SendBroadcast;
 pub use builder::{AgentBuilder, ConnectError, resolver};

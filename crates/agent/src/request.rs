@@ -7,8 +7,8 @@ use std::time::Duration;
 use atcomms_identity::Identity;
 use atcomms_lexicon::value::to_value;
 use atcomms_lexicon::{
-    Address, Datetime, Nsid, Payload, Record, RecordKey, Request, Response, ResponseStatus,
-    StrongRef, Value, decode, derived_key,
+    Address, Datetime, Nsid, Payload, Record, Request, Response, ResponseStatus, StrongRef, Value,
+    decode, derived_key,
 };
 use atcomms_subscribe::{CollectionPattern, Source, Typed, prove};
 use futures::StreamExt;
@@ -40,7 +40,7 @@ pub struct Ask {
     schema: Option<Nsid>,
     deadline: Duration,
     sources: Vec<Source>,
-    same: Option<(RecordKey, Datetime)>,
+    once: Option<String>,
 }
 
 impl Ask {
@@ -53,7 +53,7 @@ impl Ask {
             schema: None,
             deadline: DEFAULT_DEADLINE,
             sources: Vec::new(),
-            same: None,
+            once: None,
         }
     }
 
@@ -81,11 +81,11 @@ impl Ask {
         self
     }
 
-    /// The record's key and time, for a caller that must be able to ask the very same again: then
-    /// nothing new is written, and an answer that is there already is found. Such a request tells the
-    /// other side no deadline, since it may be asked again after it.
-    pub fn same_as(mut self, key: RecordKey, created_at: Datetime) -> Self {
-        self.same = Some((key, created_at));
+    /// A key of the caller's: a request asked with it again, also by another process of the same store
+    /// after a crash, is not written a second time, and an answer that is there already is found. Such a
+    /// request tells the other side no deadline, since it may be asked again after it.
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
         self
     }
 
@@ -101,10 +101,15 @@ impl Ask {
         let (request, until) = self.record(&assignee)?;
         let mut responses = self.listen(&assignee).await?;
         let mut publish = self.agent.publish(request);
-        if let Some((key, _)) = self.same {
-            publish = publish.key(key);
+        if let Some(once) = self.once {
+            publish = publish.once(once);
         }
-        let receipt = publish.await?;
+        let accepted = publish.enqueue().await?;
+        let receipt = timeout_at(until, accepted.receipt()).await;
+        let receipt = receipt.map_err(|_| RequestError::Unsent {
+            uri: accepted.uri().clone(),
+            seconds: self.deadline.as_secs_f64(),
+        })??;
         let asked = StrongRef::new(receipt.uri, receipt.cid);
         let waiting = async {
             tokio::select! {
@@ -124,16 +129,13 @@ impl Ask {
 
     /// The record, and until when its answer is waited for.
     fn record(&mut self, assignee: &Identity) -> Result<(Request, Instant), RequestError> {
-        let now = self
-            .same
-            .as_ref()
-            .map_or_else(Datetime::now, |(_, created_at)| created_at.clone());
+        let now = Datetime::now();
         let millis = i64::try_from(self.deadline.as_millis()).unwrap_or(i64::MAX);
         let deadline = Datetime::from_unix_millis(now.unix_millis().saturating_add(millis));
         let mut request = Request::new(self.agent.did(), &self.task)
             .assignee(&assignee.did)
             .created_at(now);
-        request.deadline = self.same.is_none().then_some(deadline);
+        request.deadline = self.once.is_none().then_some(deadline);
         if let Some(params) = self.params.take() {
             let params = params.map_err(RequestError::Params)?;
             request.params = Some(match &self.schema {
@@ -255,7 +257,8 @@ impl IntoFuture for Ask {
     type Output = Result<Answer, RequestError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// Not cancel safe: dropped half-way, the request may be in the repository, and may be answered.
+    /// Cancel safe in this sense: dropped half-way, the request was accepted or it was not; what was
+    /// accepted is asked, and may be answered.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.ask())
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use atcomms_identity::ResolveError;
-use atcomms_lexicon::{Address, AtUri, Content, Datetime, Message, RecordKey};
-use atcomms_publish::{Attachment, PublishError, Receipt};
+use atcomms_lexicon::{Address, AtUri, Content, Datetime, Did, Handle, Message};
+use atcomms_publish::{Accepted, Attachment, PublishError, Receipt};
 
 use crate::agent::Agent;
 
-/// Why a message was not sent, or is not known to be.
+/// Why a message was not accepted, or not written after it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -27,8 +27,8 @@ pub enum SendError {
     Publish(#[from] PublishError),
 }
 
-/// A message in the making; `.await` sends it and gives the [`Receipt`] once the PDS has committed it.
-/// Messages are public.
+/// A message in the making; `.await` sends it and gives the [`Receipt`] once the PDS has committed it;
+/// [`enqueue`](Self::enqueue) returns as soon as it is accepted. Messages are public.
 #[derive(Debug)]
 #[must_use = "a message is sent by .await"]
 pub struct SendMessage {
@@ -39,7 +39,7 @@ pub struct SendMessage {
     priority: Option<u8>,
     expires_at: Option<Datetime>,
     attachments: Vec<Attachment>,
-    same: Option<(RecordKey, Datetime)>,
+    once: Option<String>,
 }
 
 impl SendMessage {
@@ -52,7 +52,7 @@ impl SendMessage {
             priority: None,
             expires_at: None,
             attachments: Vec::new(),
-            same: None,
+            once: None,
         }
     }
 
@@ -91,42 +91,46 @@ impl SendMessage {
         self
     }
 
-    /// The record's key and time, for a caller that must be able to send the very same message again:
-    /// then the repository holds it once.
-    pub fn same_as(mut self, key: RecordKey, created_at: Datetime) -> Self {
-        self.same = Some((key, created_at));
+    /// A key of the caller's: a message sent with it again, also by another process of the same store
+    /// after a crash, is not written a second time, and has the first one's receipt.
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
         self
     }
 
-    async fn send(self) -> Result<Receipt, SendError> {
-        let recipient =
-            self.agent
-                .resolve(&self.to)
-                .await
-                .map_err(|source| SendError::Resolve {
-                    address: self.to.to_string(),
-                    source,
-                })?;
-        let mut message = Message::new(self.agent.did(), recipient.did, self.content)
+    /// Accepts the message: when this returns, it survives what the agent's store survives, and will be
+    /// sent. Cancel safe: it was accepted, or it was not.
+    ///
+    /// # Errors
+    /// The recipient cannot be found, or the message was not accepted.
+    pub async fn enqueue(self) -> Result<Accepted, SendError> {
+        let (recipient, handle) = self.recipient().await?;
+        let mut message = Message::new(self.agent.did(), recipient, self.content)
             .sender_handle(self.agent.handle());
-        message.recipient_handle = recipient.handle;
+        message.recipient_handle = handle;
         message.in_reply_to = self.reply_to;
         message.priority = self.priority.map(i64::from);
         message.expires_at = self.expires_at;
-        if let Some((_, created_at)) = &self.same {
-            message.created_at = created_at.clone();
-            // Handles come and go; the very same message must not depend on them.
-            message.sender_handle = None;
-            message.recipient_handle = None;
-        }
         let mut publish = self.agent.publish(message);
         for attachment in self.attachments {
             publish = publish.attach(attachment);
         }
-        if let Some((key, _)) = self.same {
-            publish = publish.key(key);
+        if let Some(once) = self.once {
+            publish = publish.once(once);
         }
-        Ok(publish.await?)
+        Ok(publish.enqueue().await?)
+    }
+
+    /// Who it is for. A DID says so by itself: then nobody has to be within reach.
+    async fn recipient(&self) -> Result<(Did, Option<Handle>), SendError> {
+        match (self.agent.resolve(&self.to).await, &self.to) {
+            (Ok(identity), _) => Ok((identity.did, identity.handle)),
+            (Err(error), Address::Did(did)) if error.is_transient() => Ok((did.clone(), None)),
+            (Err(source), to) => Err(SendError::Resolve {
+                address: to.to_string(),
+                source,
+            }),
+        }
     }
 }
 
@@ -134,8 +138,8 @@ impl IntoFuture for SendMessage {
     type Output = Result<Receipt, SendError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// Not cancel safe: dropped half-way, the message may or may not be in the repository.
+    /// Cancel safe: it was accepted, or it was not; what was accepted is sent.
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
+        Box::pin(async move { Ok(self.enqueue().await?.receipt().await?) })
     }
 }

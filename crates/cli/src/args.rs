@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Where logins are kept [default: atcomms/state.json in your data folder]
+    /// The store: logins, and what is to be sent [default: atcomms/store.sqlite3 in your data folder]
     #[arg(
         long,
         global = true,
@@ -84,6 +84,14 @@ pub(crate) enum Command {
     Request(Request),
     /// Answer requests by running a command
     Serve(Serve),
+    /// Show what is accepted and not written yet, and what has failed
+    Outbox(Outbox),
+    /// Show what the account may still write
+    Budget(Budget),
+    /// Delete your own records that have expired
+    Prune(Prune),
+    /// Check that everything is as it should be
+    Doctor(Doctor),
 }
 
 #[derive(Debug, Args)]
@@ -130,10 +138,12 @@ pub(crate) struct Writing {
     /// Attach a file; may be repeated (up to 16)
     #[arg(long, value_name = "FILE")]
     pub(crate) attach: Vec<PathBuf>,
-    /// A key of yours for this message: with the same key again, it is not sent a second time
+    /// A key of yours for this message: with the same key again, also after a crash, it is not sent a second
+    /// time, and has the first one's outcome
     #[arg(long, value_name = "KEY")]
     pub(crate) once: Option<String>,
-    /// Wait until the PDS has committed it, and fail if it does not
+    /// Fail unless the PDS has committed it; without this, what the PDS does not take now is accepted, waits
+    /// in the outbox, and is success
     #[arg(long)]
     pub(crate) wait: bool,
     /// Print one JSON object: {"uri","cid","rev","state"}
@@ -282,6 +292,59 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Print one JSON object for each answer
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --json, a line for each: {\"uri\",\"cid\",\"state\":\"pending|written|failed\",\"attempts\",\"reason\",\"accepted_at\"}.
+What waits is sent by the next command of this login that sends, by one that runs, or by --flush.")]
+pub(crate) struct Outbox {
+    /// Also what is written
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Send what can be sent now, and show what is left
+    #[arg(long)]
+    pub(crate) flush: bool,
+    /// Have one that failed sent again; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub(crate) retry: Vec<AtUri>,
+    /// Give one up that failed or was never sent; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub(crate) drop: Vec<AtUri>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A PDS counts points: creating a record takes 3 (2 if it is sent alone), changing one 2, deleting one 1.
+What the limits do not allow waits, and goes when they do.")]
+pub(crate) struct Budget {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Deleted are messages, broadcasts, requests, handoffs and proposals that expired more than five minutes ago.
+What was deleted was public, and others may keep it.")]
+pub(crate) struct Prune {
+    /// Print one JSON object: {\"expired\",\"deleted\",\"forgotten\"}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It writes a message to yourself, tries to write over it, and deletes it: that takes five points, and is seen by
+who watches. With --json, a line for each check: {\"check\",\"state\":\"ok|mind|bad\",\"found\",\"remedy\"}. Exit code 1 if
+something is bad.")]
+pub(crate) struct Doctor {
+    /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,11 @@
 //! One file for each command.
 
+pub(crate) mod budget;
 pub(crate) mod devnet;
+pub(crate) mod doctor;
 pub(crate) mod login;
+pub(crate) mod outbox;
+pub(crate) mod prune;
 pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod serve;

@@ -1,50 +1,72 @@
-//! What every command needs: the state file, and from it the login, the resolver and the agent.
+//! What every command needs: the store, and from it the login, the resolver and the agent.
 
-use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use atcomms::Agent;
+use anyhow::{Context as _, Result, bail};
 use atcomms::identity::Resolver;
-use atcomms::lexicon::Did;
-use atcomms::publish::{RefreshLock, SavedSession, SessionStore, StoreError};
+use atcomms::publish::{SavedSession, StoredSession};
 use atcomms::subscribe::Source;
+use atcomms::{Agent, Store};
 use url::Url;
 
 use crate::args::Global;
-use crate::state::{Login, State};
 
 /// The public did:plc directory.
 const PLC: &str = "https://plc.directory";
 
+/// A login, and the directory that its account is in.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) session: SavedSession,
+    pub(crate) plc: Url,
+}
+
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
-    pub(crate) state: State,
+    path: PathBuf,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Result<Self> {
-        let state = State::at(global.state.clone())?;
-        Ok(Context { global, state })
+        let path = match &global.state {
+            Some(path) => path.clone(),
+            None => dirs::data_dir()
+                .context("your data folder is unknown: say where to keep things with --state FILE")?
+                .join("atcomms")
+                .join("store.sqlite3"),
+        };
+        Ok(Context { global, path })
+    }
+
+    /// The store's file, whether or not it is there.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The store; it is made if it is not there.
+    pub(crate) fn store(&self) -> Result<Store> {
+        Ok(Store::open(&self.path)?)
     }
 
     /// The login that this command uses.
-    pub(crate) fn login(&self) -> Result<(Did, Login)> {
-        self.state.read()?.login(self.global.login.as_ref())
+    pub(crate) fn login(&self) -> Result<Login> {
+        let store = self.path.exists().then(|| self.store()).transpose()?;
+        let login = store.map(|store| self.login_in(&store)).transpose()?;
+        match (login.flatten(), &self.global.login) {
+            (Some(login), _) => Ok(login),
+            (None, Some(address)) => {
+                bail!("there is no login of {address} here: log in with `atcomms login {address}`")
+            }
+            (None, None) => bail!("nobody is logged in: log in with `atcomms login HANDLE`"),
+        }
     }
 
     /// An agent of the login that this command uses.
     pub(crate) fn agent(&self) -> Result<Agent> {
-        let (did, login) = self.login()?;
-        let plc = self.global.plc.clone().unwrap_or(login.plc);
-        let store = StateSessions {
-            state: self.state.clone(),
-            did,
-        };
-        Ok(Agent::builder()
-            .plc(plc)
-            .session_store(store)
-            .resume(login.session)?)
+        let login = self.login()?;
+        let agent = Agent::builder().plc(login.plc).store(self.store()?);
+        Ok(agent.resume(login.session)?)
     }
 
     /// The directory that the command line names, or the public one.
@@ -55,21 +77,21 @@ impl Context {
         }
     }
 
-    /// A resolver for watching, which needs no login, and the source of the login if there is one.
+    /// A resolver for watching, which needs no login and leaves nothing on the disk, and the source of
+    /// the login if there is one.
     pub(crate) fn resolver_for_watching(
         &self,
         sources: &[Source],
     ) -> Result<(Resolver, Option<Source>)> {
         // Nobody needs to be logged in to watch; but who is named must be.
-        let contents = self.state.read()?;
-        let login = match (&self.global.login, &contents.current) {
-            (None, None) => None,
-            (wanted, _) => Some(contents.login(wanted.as_ref())?.1),
+        let login = match &self.global.login {
+            Some(_) => Some(self.login()?),
+            None if self.path.exists() => self.login_in(&self.store()?)?,
+            None => None,
         };
-        let plc = match (&self.global.plc, &login) {
-            (Some(plc), _) => plc.clone(),
-            (None, Some(login)) => login.plc.clone(),
-            (None, None) => PLC.parse()?,
+        let plc = match &login {
+            Some(login) => login.plc.clone(),
+            None => self.plc()?,
         };
         let own = login
             .as_ref()
@@ -82,41 +104,18 @@ impl Context {
         }
         Ok((builder.build(), own))
     }
-}
 
-/// Tokens of one login, kept in the state file; renewed by one process at a time.
-#[derive(Debug)]
-struct StateSessions {
-    state: State,
-    did: Did,
-}
-
-impl SessionStore for StateSessions {
-    fn load(&self) -> Result<Option<SavedSession>, StoreError> {
-        let contents = self.state.read().map_err(store_error)?;
-        Ok(contents
-            .logins
-            .get(&self.did)
-            .map(|login| login.session.clone()))
+    fn login_in(&self, store: &Store) -> Result<Option<Login>> {
+        let wanted = self.global.login.as_ref();
+        let Some(session) = StoredSession::find(store, wanted)? else {
+            return Ok(None);
+        };
+        let kept = store.login(wanted)?.and_then(|login| login.plc);
+        let plc = match (&self.global.plc, kept) {
+            (Some(plc), _) => plc.clone(),
+            (None, Some(kept)) => kept.parse()?,
+            (None, None) => PLC.parse()?,
+        };
+        Ok(Some(Login { session, plc }))
     }
-
-    fn save(&self, session: &SavedSession) -> Result<(), StoreError> {
-        let change = self.state.change(|contents| {
-            if let Some(login) = contents.logins.get_mut(&self.did) {
-                login.session = session.clone();
-            }
-            Ok(())
-        });
-        change.map_err(store_error)
-    }
-
-    fn lock(&self) -> Result<RefreshLock, StoreError> {
-        let file = File::create(self.state.beside("refresh")).map_err(StoreError::new)?;
-        file.lock().map_err(StoreError::new)?;
-        Ok(RefreshLock::new(file))
-    }
-}
-
-fn store_error(error: anyhow::Error) -> StoreError {
-    StoreError::new(format!("{error:#}"))
 }

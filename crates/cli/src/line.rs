@@ -1,7 +1,9 @@
 //! One line of output: JSON for programs, text for people.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// Writes one JSON object as a line of stdout and flushes it: a reader behind a pipe gets it at once.
@@ -25,6 +27,19 @@ pub(crate) fn text(line: &str) -> io::Result<()> {
     let mut out = anstream::AutoStream::auto(io::stdout()).lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+/// How often what is shown while something runs is brought up to date.
+pub(crate) const TICK: Duration = Duration::from_millis(200);
+
+/// Something runs, and nobody knows how long. On stderr, and only on a terminal.
+pub(crate) fn progress() -> ProgressBar {
+    ProgressBar::new_spinner()
+}
+
+/// So many things are done one after the other. On stderr, and only on a terminal.
+pub(crate) fn progress_of(all: u64) -> ProgressBar {
+    ProgressBar::new(all)
 }
 
 /// What the eye looks for.

@@ -5,8 +5,7 @@ mod commands;
 mod context;
 mod exit;
 mod line;
-mod once;
-mod state;
+mod sending;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -77,6 +76,10 @@ async fn run(cli: Cli) -> Outcome {
         Command::Broadcast(args) => commands::send::broadcast(&context, args).await,
         Command::Watch(args) => commands::watch::run(&context, args).await,
         Command::Request(args) => commands::request::run(&context, args).await,
+        Command::Outbox(args) => commands::outbox::run(&context, args).await,
+        Command::Budget(args) => commands::budget::run(&context, args).await,
+        Command::Prune(args) => commands::prune::run(&context, args).await,
+        Command::Doctor(args) => commands::doctor::run(&context, args).await,
         Command::Serve(args) => commands::serve::run(&context, args).await,
     }
 }

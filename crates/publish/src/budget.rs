@@ -1,7 +1,8 @@
 //! What an account may still write: its rate limits, as its PDS tells of them and as the store counts.
 
-use atcomms_lexicon::Datetime;
+use atcomms_lexicon::{Datetime, Did};
 use atcomms_store::{Bucket, Pool, Server, Store, StoreError, Waiting};
+use url::Url;
 
 use crate::clock::now;
 use crate::session::Session;
@@ -61,10 +62,14 @@ pub(crate) struct Allowance {
 }
 
 impl Budget {
-    pub(crate) async fn read(store: &Store, session: &Session) -> Result<Self, StoreError> {
-        let server = store.server(session.pds().as_str()).await?;
-        let buckets = store.buckets(session.did()).await?;
-        let waiting: Waiting = store.waiting(session.did()).await?;
+    /// What the store knows of an account at its PDS. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn read(store: &Store, did: &Did, pds: &Url) -> Result<Self, StoreError> {
+        let server = store.server(pds.as_str()).await?;
+        let buckets = store.buckets(did).await?;
+        let waiting: Waiting = store.waiting(did).await?;
         let now = now();
         let allowance = Allowance::of(&server, &buckets, Pool::Writes, now);
         let limits = buckets

@@ -45,7 +45,8 @@
 //! - who writes: [`Session`], its options in [`SessionBuilder`], its tokens in a [`SessionStore`]
 //! - what is written: [`Publisher`], which gives [`Publish`], [`Put`] and [`Delete`]; once accepted, it is
 //!   [`Accepted`], shows its [`Progress`], and gives a [`Receipt`]
-//! - what may be written: [`Budget`], by the PDS's rate limits; what has expired is [`Pruned`]
+//! - what may be written: [`Budget`], by the PDS's rate limits; what has expired is [`Pruned`];
+//!   how the PDS behaves: [`NullSwap`], [`Checked`]
 //! - where it waits: the outbox of [`store::Store`]
 //! - files: [`Attachment`], for records that [`Attach`]; fetched and checked by a [`Downloader`]
 //! - what goes wrong: [`PublishError`], [`LoginError`], [`UploadError`], [`DownloadError`],
@@ -67,6 +68,7 @@ mod error_kind;
 mod login;
 mod own;
 mod pds;
+mod probe;
 mod prune;
 mod publish;
 mod publish_error;
@@ -96,6 +98,7 @@ pub use error::{Cause, XrpcError};
 pub use error_kind::ErrorKind;
 pub use login::{LoginError, SessionBuilder};
 pub use own::Own;
+pub use probe::NullSwap;
 pub use prune::Pruned;
 pub use publish::{Delete, Publish, Put};
 pub use publish_error::PublishError;
@@ -104,8 +107,10 @@ pub use rate_limit::RateLimit;
 pub use receipt::{Deleted, Receipt, Stored};
 pub use record::RecordError;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use session::Session;
-pub use session_store::{MemoryStore, RefreshLock, SavedSession, SessionStore, StoreError};
+pub use session::{Checked, Session};
+pub use session_store::{
+    MemoryStore, RefreshLock, SavedSession, SessionStore, StoreError as SessionStoreError,
+};
 pub use stored_session::StoredSession;
 pub use upload::UploadError;
 pub use xrpc::REQUEST_TIMEOUT;

@@ -133,7 +133,7 @@ impl Publisher {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub async fn budget(&self) -> Result<Budget, StoreError> {
-        Budget::read(self.store(), self.session()).await
+        Budget::read(self.store(), self.session().did(), self.session().pds()).await
     }
 
     /// What this publisher writes, as it is written: for subscribers in the same process, which need not

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::RateLimit;
+use crate::clock::{millis, now};
 use crate::error::XrpcError;
 use crate::login::{LoginError, SessionBuilder};
 use crate::refresh::{Core, Refresh};
@@ -99,6 +100,23 @@ impl Session {
             .clone()
     }
 
+    /// Asks the PDS whether it accepts the session, and what time it is. Cancel safe.
+    ///
+    /// # Errors
+    /// [`XrpcError`] says why the session cannot be used, and what to do.
+    pub async fn check(&self) -> Result<Checked, XrpcError> {
+        let answer = self
+            .call::<serde::de::IgnoredAny>(Call::query("com.atproto.server.getSession", &[]))
+            .await?;
+        let date = answer.headers.get(http::header::DATE);
+        let date = date
+            .and_then(|date| date.to_str().ok())
+            .and_then(|date| httpdate::parse_http_date(date).ok())
+            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+        let clock_ahead = date.map(|date| (now() - millis(date)) / 1000);
+        Ok(Checked { clock_ahead })
+    }
+
     fn core(&self) -> &Core {
         self.0.refresh.core()
     }
@@ -178,6 +196,15 @@ impl Session {
             *self.0.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
         }
     }
+}
+
+/// What a look at the PDS has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// By how many seconds this machine's clock is ahead of the PDS's (behind, if negative); `None`
+    /// if the PDS does not tell the time.
+    pub clock_ahead: Option<i64>,
 }
 
 /// The limit of a PDS that has refused no blob yet.

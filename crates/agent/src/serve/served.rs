@@ -7,7 +7,6 @@ use std::time::Duration;
 use atcomms_lexicon::value::to_value;
 use atcomms_lexicon::{AtUri, Did, Metrics, Nsid, Payload, Record, Response, Value, derived_key};
 use atcomms_publish::{PublishError, Receipt, RecordError};
-use backon::{ExponentialBuilder, Retryable};
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -15,8 +14,6 @@ use tokio::time::{Instant, timeout};
 use super::job::{Job, TaskError};
 use crate::agent::Agent;
 
-/// An answer is worth more tries than one bad second of the PDS; after about a minute it is given up.
-const WRITE_RETRIES: usize = 6;
 /// A record has at most 1,000,000 bytes; the rest of the answer needs a few of them.
 const MAX_RESULT_BYTES: usize = 990_000;
 
@@ -124,14 +121,7 @@ where
     };
     let response = response.metrics(Metrics::new().duration_ms(took));
     // The key is derived from the request: a retry, or another server of this agent, writes nothing twice.
-    let write = || async { agent.publish(response.clone()).await };
-    let retries = ExponentialBuilder::default()
-        .with_jitter()
-        .with_max_times(WRITE_RETRIES);
-    match (
-        write.retry(retries).when(PublishError::is_transient).await,
-        message,
-    ) {
+    match (agent.publish(response).await, message) {
         (Ok(receipt), None) => Ok(Outcome::Answered(receipt)),
         (Ok(receipt), Some(message)) => Ok(Outcome::Failed { message, receipt }),
         (Err(PublishError::KeyTaken { .. }), _) => Ok(Outcome::AlreadyAnswered),

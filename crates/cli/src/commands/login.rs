@@ -13,7 +13,9 @@ use crate::line;
 pub(crate) async fn run(context: &Context, args: args::Login) -> Outcome {
     let password = password()?;
     let plc = context.plc()?;
-    let mut builder = atcomms::Agent::builder().plc(plc.clone());
+    // Before anybody is asked: a store that cannot be used is no reason to open a session.
+    let store = context.store()?;
+    let mut builder = atcomms::Agent::builder().plc(plc).store(store);
     if let Some(pds) = args.pds {
         builder = builder.pds(pds);
     }
@@ -22,7 +24,6 @@ pub(crate) async fn run(context: &Context, args: args::Login) -> Outcome {
         Err(ConnectError::Login(error)) => return Err(Failure::of(error.kind(), error)),
         Err(error) => return Err(error.into()),
     };
-    context.state.keep(agent.session().saved(), plc)?;
     eprintln!(
         "Logged in as {} ({}) at {}.",
         agent.handle(),

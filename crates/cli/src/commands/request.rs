@@ -4,12 +4,11 @@ use atcomms::RequestError;
 use atcomms::lexicon::Value;
 use serde::Serialize;
 
-use super::send::unsent;
 use crate::args;
 use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use crate::line;
-use crate::once::Once;
+use crate::sending::unsent;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -30,13 +29,13 @@ pub(crate) async fn run(context: &Context, args: args::Request) -> Outcome {
     for source in args.sources {
         ask = ask.source(source);
     }
-    if let Some(once) = Once::of(context, &agent, args.once)? {
-        ask = ask.same_as(once.key, once.created_at);
+    if let Some(once) = args.once {
+        ask = ask.once(once);
     }
     let answer = tokio::select! {
         answer = ask => answer,
         () = super::interrupted() => {
-            return Err(Failure::Failed(anyhow::anyhow!("interrupted: the request may have been sent, and may be answered")));
+            return Err(Failure::Failed(anyhow::anyhow!("interrupted: if the request was accepted, it is sent, and may be answered")));
         }
     };
     let answer = answer.map_err(unanswered)?;
@@ -73,7 +72,9 @@ fn params(text: &str) -> Result<Value, Failure> {
 
 fn unanswered(error: RequestError) -> Failure {
     match error {
-        RequestError::TimedOut { .. } => Failure::TimedOut(error.to_string()),
+        RequestError::TimedOut { .. } | RequestError::Unsent { .. } => {
+            Failure::TimedOut(error.to_string())
+        }
         RequestError::Rejected { .. } | RequestError::Failed { .. } => {
             Failure::Refused(line::harmless(&error.to_string()))
         }

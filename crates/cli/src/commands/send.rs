@@ -1,14 +1,12 @@
 //! `atcomms send` and `atcomms broadcast`: one record, once.
 
 use atcomms::SendError;
-use atcomms::publish::{Attachment, PublishError, Receipt};
-use serde::Serialize;
+use atcomms::publish::Attachment;
 
 use crate::args;
 use crate::context::Context;
-use crate::exit::{Failure, Outcome};
-use crate::line;
-use crate::once::Once;
+use crate::exit::Outcome;
+use crate::sending::{finish, unsent};
 
 pub(crate) async fn send(context: &Context, args: args::Send) -> Outcome {
     let agent = context.agent()?;
@@ -22,15 +20,15 @@ pub(crate) async fn send(context: &Context, args: args::Send) -> Outcome {
     if let Some(priority) = args.priority {
         message = message.priority(priority);
     }
-    if let Some(once) = Once::of(context, &agent, args.writing.once)? {
-        message = message.same_as(once.key, once.created_at);
+    if let Some(once) = args.writing.once {
+        message = message.once(once);
     }
-    let receipt = match message.await {
-        Ok(receipt) => receipt,
+    let accepted = match message.enqueue().await {
+        Ok(accepted) => accepted,
         Err(SendError::Publish(error)) => return Err(unsent(error)),
         Err(error) => return Err(error.into()),
     };
-    written(&receipt, args.writing.json)
+    finish(&agent, accepted, args.writing.wait, args.writing.json).await
 }
 
 pub(crate) async fn broadcast(context: &Context, args: args::Broadcast) -> Outcome {
@@ -51,37 +49,9 @@ pub(crate) async fn broadcast(context: &Context, args: args::Broadcast) -> Outco
     for file in args.writing.attach {
         broadcast = broadcast.attachment(Attachment::file(file));
     }
-    if let Some(once) = Once::of(context, &agent, args.writing.once)? {
-        broadcast = broadcast.same_as(once.key, once.created_at);
+    if let Some(once) = args.writing.once {
+        broadcast = broadcast.once(once);
     }
-    written(&broadcast.await.map_err(unsent)?, args.writing.json)
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    uri: &'a str,
-    cid: String,
-    rev: Option<String>,
-    state: &'static str,
-}
-
-fn written(receipt: &Receipt, json: bool) -> Outcome {
-    let uri = receipt.uri.as_str();
-    if json {
-        let rev = receipt.rev.map(|rev| rev.to_string());
-        line::json(&Line {
-            uri,
-            cid: receipt.cid.to_string(),
-            rev,
-            state: "written",
-        })?;
-    } else {
-        line::text(uri)?;
-    }
-    Ok(())
-}
-
-/// How a failed write ends the command.
-pub(crate) fn unsent(error: PublishError) -> Failure {
-    Failure::of(error.kind(), error)
+    let accepted = broadcast.enqueue().await.map_err(unsent)?;
+    finish(&agent, accepted, args.writing.wait, args.writing.json).await
 }

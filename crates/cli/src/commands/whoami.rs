@@ -19,8 +19,9 @@ struct Line<'a> {
 }
 
 pub(crate) async fn run(context: &Context, args: args::Whoami) -> Outcome {
-    let (did, login) = context.login()?;
-    let (session, state) = (&login.session, context.state.path());
+    let login = context.login()?;
+    let (session, state) = (&login.session, context.path());
+    let did = &session.did;
     if args.json {
         let (handle, pds) = (session.handle.as_str(), session.pds.as_str());
         line::json(&Line {
