@@ -14,7 +14,7 @@ use crate::net::{Listener, Server, Tasks};
 use crate::pds::{self, Setup};
 use crate::plc::{self, Directory};
 use crate::server::handle;
-use crate::{Devnet, Pds, StartError};
+use crate::{Devnet, Pds, RateLimits, StartError};
 
 /// Options of a [`Devnet`].
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ pub struct DevnetBuilder {
     data: Option<PathBuf>,
     accounts: Vec<String>,
     limits: StreamLimits,
+    rate_limits: Option<RateLimits>,
 }
 
 impl Default for DevnetBuilder {
@@ -35,6 +36,7 @@ impl Default for DevnetBuilder {
             data: None,
             accounts: Vec::new(),
             limits: StreamLimits::default(),
+            rate_limits: None,
         }
     }
 }
@@ -77,6 +79,13 @@ impl DevnetBuilder {
     /// `ConsumerTooSlow`; 500 by default.
     pub fn max_subscription_lag(mut self, events: usize) -> Self {
         self.limits.lag = events;
+        self
+    }
+
+    /// Rate limits for every PDS, which counts for itself; there are none by default. A restart forgets what
+    /// was used.
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.rate_limits = Some(limits);
         self
     }
 
@@ -152,6 +161,7 @@ impl DevnetBuilder {
                 plc: directory.clone(),
                 folder: data.map(|folder| folder.join(format!("pds-{}", index + 1))),
                 stream_limits: self.limits,
+                rate_limits: self.rate_limits.clone(),
                 tasks: tasks.clone(),
                 stop: stopped,
             })?;

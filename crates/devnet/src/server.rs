@@ -6,6 +6,7 @@ use atcomms_lexicon::Handle;
 
 use crate::faults::Faults;
 use crate::pds::{DOMAIN, Profile, State, new_password};
+use crate::rate_limit::Budget;
 use crate::{Account, CreateAccountError};
 
 /// One PDS of a [`Devnet`](crate::Devnet). Cheap to clone; it lives as long as its devnet.
@@ -64,6 +65,11 @@ impl Pds {
     /// Faults to test against.
     pub fn faults(&self) -> &Faults {
         &self.state.stream.faults
+    }
+
+    /// How many requests its rate limits refused; 0 if it has none.
+    pub fn refused_by_rate_limit(&self) -> u64 {
+        self.state.budget.as_ref().map_or(0, Budget::refused)
     }
 
     fn account(&self, profile: Profile) -> Account {

@@ -19,13 +19,14 @@ use super::profile::Profile;
 use super::rebuild::{Rebuilt, hold_blobs, rebuild};
 use super::registry::Registry;
 use super::{Limits, State};
-use crate::StartError;
 use crate::faults::Faults;
 use crate::firehose::{EventLog, FrameFile, Stream, StreamLimits};
 use crate::journal::Journal;
 use crate::net::Tasks;
 use crate::plc::Directory;
+use crate::rate_limit::Budget;
 use crate::session::{RefreshToken, RefreshTokens, TokenKey, new_token_id};
+use crate::{RateLimits, StartError};
 
 /// A line of `accounts.jsonl`. The last one about something counts.
 #[derive(Serialize, Deserialize)]
@@ -43,6 +44,7 @@ pub(crate) struct Setup {
     pub(crate) plc: Arc<Directory>,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) stream_limits: StreamLimits,
+    pub(crate) rate_limits: Option<RateLimits>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -92,6 +94,7 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
         limits: Limits::default(),
         rotation_key,
         tokens: TokenKey::new(&secrets.jwt_secret),
+        budget: setup.rate_limits.as_ref().map(Budget::new),
         refresh: Mutex::new(known.tokens()),
         registry: RwLock::default(),
         journal: Mutex::new(journal),
