@@ -20,7 +20,7 @@
 //! ```
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
-//! - [`Pds`]: one of its servers, with its [`Faults`]
+//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
 //! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
@@ -59,7 +59,7 @@ pub use account::Account;
 pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
 pub use error::{CreateAccountError, RecordingError, StartError};
-pub use faults::{FaultCounts, Faults};
+pub use faults::{Fault, FaultCounts, Faults};
 pub use rate_limit::{Limit, RateLimits};
 pub use recording::Recording;
 pub use replay::{PdsUrl, Replay, ReplayBuilder};

@@ -1,6 +1,5 @@
 //! One HTTP server on a loopback port.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -17,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::hang_up::{HungUp, is_hang_up};
 use super::{Peer, Tasks};
 use crate::StartError;
 
@@ -135,14 +135,18 @@ async fn serve(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::R
     }
 }
 
-/// The router's answer to a request that says where it came from.
+/// The router's answer, or an error, over which hyper ends the connection without writing anything.
 async fn answer(
     router: TowerToHyperService<Router>,
     peer: Peer,
     mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+) -> Result<Response, HungUp> {
     request.extensions_mut().insert(peer);
-    router.call(request).await
+    match router.call(request).await {
+        Ok(response) if is_hang_up(&response) => Err(HungUp),
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
+    }
 }
 
 /// Waits until the server is to stop.

@@ -179,7 +179,7 @@ impl<'a> Call<'a> {
             .sub
             .parse()
             .map_err(|_| invalid_token("Malformed token"))?;
-        self.pds.stream.faults.on_request()?;
+        self.pds.stream.faults.on_access()?;
         Ok(did)
     }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderMap, Method as Verb, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::{Bytes, BytesMut};
@@ -15,14 +16,17 @@ use serde_json::json;
 use super::State;
 use super::call::Call;
 use super::methods::{self, Kind, Method};
+use crate::faults::meet;
 use crate::firehose::{SUBSCRIBE_REPOS, subscribe};
 use crate::xrpc::{XrpcError, json_response};
 
 /// The routes of a PDS.
 pub(crate) fn router(pds: Arc<State>) -> Router {
+    let faults = pds.stream.faults.clone();
     Router::new()
         .route("/xrpc/_health", get(health))
         .route("/xrpc/{method}", any(dispatch))
+        .route_layer(from_fn_with_state(faults, meet))
         .route("/", get(index))
         .route("/.well-known/atproto-did", get(atproto_did))
         .with_state(pds)

@@ -10,6 +10,7 @@ mod common;
 mod blobs;
 mod concurrency;
 mod errors;
+mod faults;
 mod firehose;
 mod lists;
 mod plc;
