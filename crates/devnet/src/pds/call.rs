@@ -175,6 +175,7 @@ impl<'a> Call<'a> {
         if !scopes.contains(&claims.scope) {
             return Err(invalid_token("Bad token scope"));
         }
+        self.pds.check_revoked(&claims)?;
         let did = claims
             .sub
             .parse()
