@@ -14,6 +14,7 @@ mod faults;
 mod firehose;
 mod lists;
 mod plc;
+mod rate_limits;
 mod replay;
 mod restart;
 mod round_trip;
