@@ -111,6 +111,10 @@ pub(crate) struct Devnet {
     /// Keep everything in this folder, and go on from there [default: in memory]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Answer 429 over the rate limits of the reference PDS, such as 5000 points an hour for an
+    /// account's writes: create 3, update 2, delete 1 [default: no limits]
+    #[arg(long)]
+    pub(crate) rate_limits: bool,
 }
 
 #[derive(Debug, Args)]

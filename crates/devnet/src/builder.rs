@@ -14,7 +14,7 @@ use crate::net::{Listener, Server, Tasks};
 use crate::pds::{self, Setup};
 use crate::plc::{self, Directory};
 use crate::server::handle;
-use crate::{Devnet, Pds, StartError};
+use crate::{Devnet, Pds, RateLimits, StartError};
 
 /// Options of a [`Devnet`].
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ pub struct DevnetBuilder {
     data: Option<PathBuf>,
     accounts: Vec<String>,
     limits: StreamLimits,
+    rate_limits: Option<RateLimits>,
 }
 
 impl Default for DevnetBuilder {
@@ -35,6 +36,7 @@ impl Default for DevnetBuilder {
             data: None,
             accounts: Vec::new(),
             limits: StreamLimits::default(),
+            rate_limits: None,
         }
     }
 }
@@ -80,6 +82,13 @@ impl DevnetBuilder {
         self
     }
 
+    /// Rate limits for every PDS, which counts for itself; there are none by default. A restart forgets what
+    /// was used.
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.rate_limits = Some(limits);
+        self
+    }
+
     /// Starts the devnet. Cancel safe: a start that is dropped leaves nothing running.
     ///
     /// # Errors
@@ -88,7 +97,10 @@ impl DevnetBuilder {
         if self.pds == 0 {
             return Err(StartError::NoPds);
         }
-        let lock = self.data.as_deref().map(lock).transpose()?;
+        let lock = match &self.data {
+            Some(folder) => Some(Arc::new(lock(folder).await?)),
+            None => None,
+        };
         let before = self.data.as_deref().map(Ports::read).transpose()?.flatten();
         let listeners = self.bind(before).await?;
         if let Some(folder) = &self.data {
@@ -132,26 +144,27 @@ impl DevnetBuilder {
         Ok(Listeners { plc, pds })
     }
 
-    fn open(&self, listeners: Listeners, lock: Option<File>) -> Result<Devnet, StartError> {
+    fn open(&self, listeners: Listeners, lock: Option<Arc<File>>) -> Result<Devnet, StartError> {
         let directory = Arc::new(self.directory()?);
         let (stop, _) = watch::channel(false);
         let plc_url = listeners.plc.url();
         let mut servers = vec![Server::spawn(
             listeners.plc,
             plc::router(directory.clone()),
-            Tasks::default(),
+            Tasks::holding(lock.clone()),
             stop,
         )];
         let mut all = Vec::with_capacity(listeners.pds.len());
         for (index, listener) in listeners.pds.into_iter().enumerate() {
             let (stop, stopped) = watch::channel(false);
-            let tasks = Tasks::default();
+            let tasks = Tasks::holding(lock.clone());
             let data = self.data.as_ref();
             let state = pds::open(Setup {
                 url: listener.url(),
                 plc: directory.clone(),
                 folder: data.map(|folder| folder.join(format!("pds-{}", index + 1))),
                 stream_limits: self.limits,
+                rate_limits: self.rate_limits.clone(),
                 tasks: tasks.clone(),
                 stop: stopped,
             })?;
@@ -206,20 +219,29 @@ impl Ports {
     }
 }
 
-/// Takes the folder for this devnet alone: two would write into each other's files.
-fn lock(folder: &Path) -> Result<File, StartError> {
+/// Takes the folder for this devnet alone: two would write into each other's files. The last run's requests
+/// may still be writing just now.
+async fn lock(folder: &Path) -> Result<File, StartError> {
     let failed = |source| StartError::Data {
         path: folder.to_owned(),
         source,
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let file = File::create(folder.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::FolderInUse {
-            path: folder.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(StartError::FolderInUse {
+                    path: folder.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
 }
 
@@ -230,7 +252,7 @@ async fn bind_again(port: u16) -> Result<Listener, StartError> {
     loop {
         match Listener::bind(port).await {
             Err(StartError::PortInUse { .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(LETTING_GO / 20).await;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
             Err(StartError::PortInUse { port }) => {
                 tracing::warn!(port, "the port of last time is in use: taking another one");
@@ -244,5 +266,9 @@ async fn bind_again(port: u16) -> Result<Listener, StartError> {
 /// The file of the ports.
 const PORTS: &str = "devnet.json";
 
-/// How long a devnet that was just dropped may take to close its ports.
+/// How long a devnet that was just dropped may take to finish a write and to close its ports: its tasks end
+/// when the runtime next runs them.
 const LETTING_GO: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether it has; a restart is this much slower than it could be.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);

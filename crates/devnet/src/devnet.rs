@@ -1,6 +1,7 @@
 //! The devnet itself.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::net::Server;
@@ -15,7 +16,7 @@ pub struct Devnet {
     pds: Vec<Pds>,
     servers: Vec<Server>,
     /// Held while this lives, so that no second devnet writes into its folder.
-    _lock: Option<File>,
+    _lock: Option<Arc<File>>,
     /// The accounts so far, by which the next one gets its PDS.
     turn: AtomicUsize,
 }
@@ -39,7 +40,7 @@ impl Devnet {
         plc_url: String,
         pds: Vec<Pds>,
         servers: Vec<Server>,
-        lock: Option<File>,
+        lock: Option<Arc<File>>,
     ) -> Self {
         let accounts = pds.iter().map(|pds| pds.accounts().len()).sum();
         Self {

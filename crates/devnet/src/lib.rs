@@ -20,7 +20,8 @@
 //! ```
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
-//! - [`Pds`]: one of its servers, with its [`Faults`]
+//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
+//! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
 //! How it differs from the reference PDS, which it otherwise follows:
@@ -31,7 +32,8 @@
 //! - two writes of one `applyWrites` on one path are a 500, where the reference makes a commit that nobody
 //!   can verify;
 //! - after a restart, `getRepo` with an older `since` gives the whole repository;
-//! - no invitations, no reserved handles, no OAuth, no rate limits, no account deletion, no e-mail.
+//! - its rate limits leave out those on new accounts, handles, `getRepo`, and logins over a day;
+//! - no invitations, no reserved handles, no OAuth, no account deletion, no e-mail.
 
 mod account;
 mod builder;
@@ -46,6 +48,7 @@ mod net;
 mod params;
 mod pds;
 mod plc;
+mod rate_limit;
 mod recording;
 mod replay;
 mod server;
@@ -56,7 +59,8 @@ pub use account::Account;
 pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
 pub use error::{CreateAccountError, RecordingError, StartError};
-pub use faults::{FaultCounts, Faults};
+pub use faults::{Fault, FaultCounts, Faults};
+pub use rate_limit::{Limit, RateLimits};
 pub use recording::Recording;
 pub use replay::{PdsUrl, Replay, ReplayBuilder};
 pub use server::Pds;

@@ -9,13 +9,14 @@ use atcomms_lexicon::Did;
 use atcomms_repo::frame::peek;
 use axum::Router;
 use axum::extract::{Path as Segment, Query, Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::faults::Faults;
+use crate::faults::{Faults, meet};
 use crate::firehose::{EventLog, Stream, StreamLimits, subscribe};
 use crate::net::{Listener, Server, Tasks};
 use crate::plc::{document_response, not_registered};
@@ -187,7 +188,7 @@ impl Replay {
         self.stream.log.push(seq(&frame), SystemTime::now(), frame);
     }
 
-    /// The faults of the stream.
+    /// Faults of the stream and of `resolveHandle`.
     pub fn faults(&self) -> &Faults {
         &self.stream.faults
     }
@@ -211,6 +212,7 @@ fn router(stream: Arc<Stream>, documents: HashMap<String, Value>) -> Router {
             "/xrpc/com.atproto.identity.resolveHandle",
             get(resolve_handle),
         )
+        .route_layer(from_fn_with_state(stream.faults.clone(), meet))
         .route("/{did}", get(document))
         .with_state(Arc::new(Served { stream, documents }))
 }

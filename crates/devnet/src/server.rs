@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use atcomms_lexicon::Handle;
+use atcomms_lexicon::{Did, Handle};
 
 use crate::faults::Faults;
 use crate::pds::{DOMAIN, Profile, State, new_password};
+use crate::rate_limit::Budget;
 use crate::{Account, CreateAccountError};
 
 /// One PDS of a [`Devnet`](crate::Devnet). Cheap to clone; it lives as long as its devnet.
@@ -64,6 +65,18 @@ impl Pds {
     /// Faults to test against.
     pub fn faults(&self) -> &Faults {
         &self.state.stream.faults
+    }
+
+    /// Revokes every session of an account: its refresh tokens are void (400 `ExpiredToken`, "Token has been
+    /// revoked"), and so are its access tokens (400 `InvalidToken`), until it logs in again. Returns how many
+    /// refresh tokens there were; 0 if no such account is here. Also over a restart.
+    pub fn revoke_sessions(&self, did: &Did) -> u64 {
+        self.state.revoke_sessions(did)
+    }
+
+    /// How many requests its rate limits refused; 0 if it has none.
+    pub fn refused_by_rate_limit(&self) -> u64 {
+        self.state.budget.as_ref().map_or(0, Budget::refused)
     }
 
     fn account(&self, profile: Profile) -> Account {

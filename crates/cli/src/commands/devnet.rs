@@ -1,7 +1,7 @@
 //! `atcomms devnet`: a network on this machine, until Ctrl-C.
 
 use anyhow::Context as _;
-use atcomms_devnet::Devnet;
+use atcomms_devnet::{Devnet, RateLimits};
 use serde::Serialize;
 
 use crate::args;
@@ -32,6 +32,9 @@ pub(crate) async fn run(args: args::Devnet) -> Outcome {
     }
     if let Some(folder) = args.data {
         builder = builder.data(folder);
+    }
+    if args.rate_limits {
+        builder = builder.rate_limits(RateLimits::default());
     }
     for name in args.accounts {
         builder = builder.account(name);

@@ -6,13 +6,18 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::Tasks;
+use super::hang_up::{HungUp, is_hang_up};
+use super::{Peer, Tasks};
 use crate::StartError;
 
 /// A bound port that nobody serves yet: the URL is known before what is served under it is built.
@@ -95,7 +100,9 @@ async fn accept(
             () = stopped(&mut stop) => return,
         };
         match accepted {
-            Ok((stream, _)) => connections.spawn(serve(stream, router.clone(), stop.clone())),
+            Ok((stream, peer)) => {
+                connections.spawn(serve(stream, Peer(peer.ip()), router.clone(), stop.clone()));
+            }
             Err(error) => {
                 // Out of file descriptors, most likely: without a pause this loop would spin on it.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -105,13 +112,15 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::Receiver<bool>) {
     // An answer is one small segment: waiting for a fuller one only adds latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
     let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let result = tokio::select! {
@@ -123,6 +132,20 @@ async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// The router's answer, or an error, over which hyper ends the connection without writing anything.
+async fn answer(
+    router: TowerToHyperService<Router>,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response, HungUp> {
+    request.extensions_mut().insert(peer);
+    match router.call(request).await {
+        Ok(response) if is_hang_up(&response) => Err(HungUp),
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tasks of one server: none outlives it.
 
+use std::fs::File;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,9 +17,22 @@ pub(crate) struct Tasks {
 struct Inner {
     set: JoinSet<()>,
     closed: bool,
+    lock: Option<Arc<File>>,
 }
 
 impl Tasks {
+    /// An empty set, each of whose tasks holds a lock until it is gone: an aborted task may be in the middle
+    /// of a write to what is locked.
+    pub(crate) fn holding(lock: Option<Arc<File>>) -> Self {
+        let inner = Inner {
+            lock,
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+        }
+    }
+
     /// Runs a task, unless the server is already gone.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut inner = self.lock();
@@ -26,7 +40,11 @@ impl Tasks {
         // all that there ever were.
         while inner.set.try_join_next().is_some() {}
         if !inner.closed {
-            inner.set.spawn(task);
+            let lock = inner.lock.clone();
+            inner.set.spawn(async move {
+                let _held = lock;
+                task.await;
+            });
         }
     }
 
@@ -34,6 +52,7 @@ impl Tasks {
     pub(crate) fn abort(&self) {
         let mut inner = self.lock();
         inner.closed = true;
+        inner.lock = None;
         inner.set.abort_all();
     }
 
@@ -42,6 +61,7 @@ impl Tasks {
         let mut set = {
             let mut inner = self.lock();
             inner.closed = true;
+            inner.lock = None;
             std::mem::take(&mut inner.set)
         };
         let ended =

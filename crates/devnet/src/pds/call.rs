@@ -1,21 +1,32 @@
 //! One request to one method: what came, and the questions that a method asks of it, in the order of the
-//! reference PDS (parameters, then authorization, then input).
+//! reference PDS (parameters, then authorization, then input, then the rate limits).
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
 
 use atcomms_lexicon::Did;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 use super::State;
 use crate::input::Input;
+use crate::net::Peer;
 use crate::params::Params;
+use crate::rate_limit::{Cost, Status, exceeded};
 use crate::session::{Claims, Scope, invalid_token};
 use crate::xrpc::XrpcError;
 
 /// A request to an XRPC method.
 pub(super) struct Call<'a> {
     pub(super) pds: &'a State,
+    pub(super) method: &'a str,
     pub(super) params: Params<'a>,
     headers: &'a HeaderMap,
+    peer: Option<Peer>,
+    /// How the limit that decided stood when the request was counted.
+    rate_limit: Cell<Option<Status>>,
     /// Reading the body may have failed, which is told only once the caller has been let in.
     body: Result<Bytes, XrpcError>,
 }
@@ -24,15 +35,43 @@ impl<'a> Call<'a> {
     pub(super) fn new(
         pds: &'a State,
         method: &'a str,
-        uri: &Uri,
-        headers: &'a HeaderMap,
+        parts: &'a Parts,
         body: Result<Bytes, XrpcError>,
     ) -> Self {
         Self {
             pds,
-            params: Params::new(method, uri),
-            headers,
+            method,
+            params: Params::new(method, &parts.uri),
+            headers: &parts.headers,
+            peer: parts.extensions.get().copied(),
+            rate_limit: Cell::new(None),
             body,
+        }
+    }
+
+    /// Counts the request, once. What was refused before, for its parameters, its token or its input, costs
+    /// nothing; what fails after has been paid for.
+    pub(super) fn count(&self, cost: Cost<'_>) -> Result<(), XrpcError> {
+        let Some(budget) = &self.pds.budget else {
+            return Ok(());
+        };
+        let status = budget.count(cost, self.client(), Instant::now());
+        self.rate_limit.set(status);
+        match status {
+            Some(status) if status.refused => Err(exceeded()),
+            _ => Ok(()),
+        }
+    }
+
+    /// How the limit that decided stood, if the request was counted.
+    pub(super) fn rate_limit(&self) -> Option<Status> {
+        self.rate_limit.get()
+    }
+
+    fn client(&self) -> IpAddr {
+        match self.peer {
+            Some(peer) => peer.client(self.headers),
+            None => Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -136,11 +175,12 @@ impl<'a> Call<'a> {
         if !scopes.contains(&claims.scope) {
             return Err(invalid_token("Bad token scope"));
         }
+        self.pds.check_revoked(&claims)?;
         let did = claims
             .sub
             .parse()
             .map_err(|_| invalid_token("Malformed token"))?;
-        self.pds.stream.faults.on_request()?;
+        self.pds.stream.faults.on_access()?;
         Ok(did)
     }
 

@@ -47,7 +47,7 @@ impl State {
             email: email.to_owned(),
             password,
             app_passwords: Vec::new(),
-            created_at: Datetime::now(),
+            created_at: registry.creation_time(Datetime::now()),
             active: true,
             signing_key: HEXLOWER.encode(&key.to_bytes()),
         };

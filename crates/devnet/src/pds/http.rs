@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderMap, Method as Verb, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::{Bytes, BytesMut};
@@ -15,15 +16,18 @@ use serde_json::json;
 use super::State;
 use super::call::Call;
 use super::methods::{self, Kind, Method};
+use crate::faults::meet;
 use crate::firehose::{SUBSCRIBE_REPOS, subscribe};
 use crate::xrpc::{XrpcError, json_response};
 
 /// The routes of a PDS.
 pub(crate) fn router(pds: Arc<State>) -> Router {
+    let faults = pds.stream.faults.clone();
     Router::new()
-        .route("/", get(index))
         .route("/xrpc/_health", get(health))
         .route("/xrpc/{method}", any(dispatch))
+        .route_layer(from_fn_with_state(faults, meet))
+        .route("/", get(index))
         .route("/.well-known/atproto-did", get(atproto_did))
         .with_state(pds)
 }
@@ -36,25 +40,28 @@ async fn dispatch(
     if name == SUBSCRIBE_REPOS {
         return subscribe(&pds.stream, request);
     }
-    let Some(method) = methods::find(&name) else {
-        return XrpcError::invalid(format!("No service configured for {name}")).into_response();
-    };
+    let method = methods::find(&name);
     if let Err(error) = check_verb(&method, request.method()) {
         return error.into_response();
     }
     let (parts, body) = request.into_parts();
     let body = read_body(&method, &parts.headers, body, pds.limits.blob_bytes).await;
-    let call = Call::new(&pds, &name, &parts.uri, &parts.headers, body);
-    match (method.run)(&call) {
+    let call = Call::new(&pds, &name, &parts, body);
+    let mut response = match (method.run)(&call) {
         Ok(reply) => reply.into_response(),
         Err(error) => error.into_response(),
+    };
+    if let Some(status) = call.rate_limit() {
+        status.write(response.headers_mut());
     }
+    response
 }
 
 fn check_verb(method: &Method, verb: &Verb) -> Result<(), XrpcError> {
     let expected = match method.kind {
         Kind::Query => Verb::GET,
         Kind::Procedure | Kind::Upload => Verb::POST,
+        Kind::Unknown => return Ok(()),
     };
     if *verb == expected || (*verb == Verb::HEAD && expected == Verb::GET) {
         return Ok(());
@@ -73,7 +80,7 @@ async fn read_body(
     blob_limit: usize,
 ) -> Result<Bytes, XrpcError> {
     let limit = match method.kind {
-        Kind::Query => 0,
+        Kind::Query | Kind::Unknown => 0,
         Kind::Procedure => JSON_LIMIT,
         Kind::Upload => blob_limit,
     };
@@ -95,7 +102,7 @@ async fn read_body(
     }
     match method.kind {
         _ if read <= limit => Ok(bytes.freeze()),
-        Kind::Query => Ok(Bytes::new()),
+        Kind::Query | Kind::Unknown => Ok(Bytes::new()),
         Kind::Procedure => Err(XrpcError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "PayloadTooLargeError",

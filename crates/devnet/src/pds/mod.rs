@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::firehose::Stream;
 use crate::journal::Journal;
 use crate::plc::{Directory, Operation};
+use crate::rate_limit::Budget;
 use crate::session::{RefreshTokens, TokenKey};
 use crate::xrpc::XrpcError;
 use registry::Registry;
@@ -48,6 +49,8 @@ pub(crate) struct State {
     /// Signs the PLC operations of every account here.
     rotation_key: SigningKey,
     tokens: TokenKey,
+    /// What the clients have left, if there are rate limits.
+    pub(crate) budget: Option<Budget>,
     refresh: Mutex<RefreshTokens>,
     registry: RwLock<Registry>,
     journal: Mutex<Journal<Line>>,

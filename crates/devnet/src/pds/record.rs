@@ -4,6 +4,7 @@ use atcomms_lexicon::value::MAX_VALUES;
 use atcomms_lexicon::{BlobRef, Cid, Map, Nsid, RecordKey, Value, cid_for_cbor};
 use serde_json::Value as Json;
 
+use crate::input::Input;
 use crate::xrpc::XrpcError;
 
 /// A record that can be written.
@@ -17,17 +18,30 @@ pub(super) struct Record {
     pub(super) validation: Option<&'static str>,
 }
 
-impl Record {
-    /// Prepares the JSON that was sent for a collection; `path` is where it was in the input.
+/// A record as it was sent: an object without fractions, which is all that the method's lexicon asks of it.
+pub(super) struct Draft {
+    json: Json,
+    /// Where it was in the input.
+    path: String,
+}
+
+impl Draft {
+    /// Takes a draft out of an input.
+    pub(super) fn take(input: &mut Input, name: &str) -> Result<Self, XrpcError> {
+        let path = input.at(name);
+        let json = Json::Object(input.take_object(name)?);
+        refuse_floats(&json, &path)?;
+        Ok(Self { json, path })
+    }
+
+    /// Prepares the draft for a collection.
     pub(super) fn prepare(
-        json: serde_json::Map<String, Json>,
-        path: &str,
+        self,
         collection: &Nsid,
         validate: Option<bool>,
-    ) -> Result<Self, XrpcError> {
-        let json = Json::Object(json);
-        refuse_floats(&json, path)?;
-        let Value::Map(mut fields) = to_value(json, path)? else {
+    ) -> Result<Record, XrpcError> {
+        let Self { json, path } = self;
+        let Value::Map(mut fields) = to_value(json, &path)? else {
             return Err(XrpcError::invalid(format!(
                 "Expected object value type at {path}"
             )));
@@ -61,7 +75,7 @@ impl Record {
                 XrpcError::invalid(format!("Invalid record at {path}: {error}"))
             })?;
         }
-        Ok(Self {
+        Ok(Record {
             cid: cid_for_cbor(&cbor),
             cbor,
             blobs,
@@ -175,15 +189,9 @@ mod tests {
     use super::*;
 
     fn prepare(json: Json) -> Result<Record, XrpcError> {
-        let Json::Object(fields) = json else {
-            panic!("not an object");
-        };
-        Record::prepare(
-            fields,
-            "$.record",
-            &"com.example.note".parse().unwrap(),
-            None,
-        )
+        let mut input = Input::from_value("$", serde_json::json!({ "record": json }))?;
+        let collection = "com.example.note".parse().unwrap();
+        Draft::take(&mut input, "record")?.prepare(&collection, None)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use atcomms_lexicon::{Address, Did};
+use atcomms_lexicon::{Address, Datetime, Did};
 
 use super::account::Account;
 
@@ -27,6 +27,17 @@ impl Registry {
         self.by_email.insert(profile.email, did.clone());
         self.ordered.insert(order, account.clone());
         self.by_did.insert(did, account);
+    }
+
+    /// When an account that is created now is said to be created: a millisecond after the last one at the
+    /// earliest, since its place in the order follows from it.
+    pub(super) fn creation_time(&self, now: Datetime) -> Datetime {
+        match self.ordered.last_key_value() {
+            Some(((last, _), _)) if *last >= now.unix_millis() => {
+                Datetime::from_unix_millis(last.saturating_add(1))
+            }
+            _ => now,
+        }
     }
 
     pub(super) fn rename(&mut self, did: &Did, before: &str, after: &str) {

@@ -2,10 +2,14 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
+use atcomms_lexicon::Did;
+
 use super::State;
 use super::profile::Profile;
 use super::store::Line;
-use crate::session::{AUDIENCE, Claims, RefreshToken, RefreshTokens, Scope, new_token_id};
+use crate::session::{
+    AUDIENCE, Claims, RefreshToken, RefreshTokens, Scope, new_token_id, unverified,
+};
 use crate::xrpc::XrpcError;
 
 impl State {
@@ -22,9 +26,13 @@ impl State {
             app_password,
             next: None,
         };
-        self.record_token(token.clone())?;
-        self.refresh_tokens().put(token.clone());
-        self.sign_tokens(profile, &token)
+        let issued = {
+            let mut tokens = self.refresh_tokens();
+            self.record(&Line::Token(token.clone()))?;
+            tokens.put(token.clone());
+            tokens.issue_time(&token.did, self.now_seconds())
+        };
+        self.sign_tokens(profile, &token, issued)
     }
 
     /// Exchanges a refresh token; gives an access and a refresh token.
@@ -34,13 +42,19 @@ impl State {
         id: &str,
     ) -> Result<(String, String), XrpcError> {
         let now = self.now_seconds();
-        let rotated = self.refresh_tokens().rotate(id, now, now + REFRESH_SECONDS);
-        let Some((spent, successor)) = rotated else {
-            return Err(XrpcError::named("ExpiredToken", "Token has been revoked"));
+        let (successor, issued) = {
+            // Held over both lines: a revocation comes before them or after them, in memory and in the journal.
+            let mut tokens = self.refresh_tokens();
+            let rotated = tokens.rotate(id, now, now + REFRESH_SECONDS);
+            let Some((spent, successor)) = rotated else {
+                return Err(XrpcError::named("ExpiredToken", "Token has been revoked"));
+            };
+            self.record(&Line::Token(spent))?;
+            self.record(&Line::Token(successor.clone()))?;
+            let issued = tokens.issue_time(&successor.did, now);
+            (successor, issued)
         };
-        self.record_token(spent)?;
-        self.record_token(successor.clone())?;
-        self.sign_tokens(profile, &successor)
+        self.sign_tokens(profile, &successor, issued)
     }
 
     /// Takes a refresh token back.
@@ -49,12 +63,34 @@ impl State {
         self.record(&Line::TokenRevoked { id: id.to_owned() })
     }
 
+    /// Takes every token of an account back, access tokens too. Returns how many refresh tokens there were.
+    pub(crate) fn revoke_sessions(&self, did: &Did) -> u64 {
+        let mut tokens = self.refresh_tokens();
+        let counts_from = tokens.issue_time(did.as_str(), self.now_seconds()) + 1;
+        let line = Line::SessionsRevoked {
+            did: did.clone(),
+            counts_from,
+        };
+        if let Err(error) = self.record(&line) {
+            tracing::warn!(%did, error = error.message, "a restart will forget that sessions were revoked");
+        }
+        tokens.revoke_all(did.as_str(), counts_from)
+    }
+
+    /// Refuses a token of before its account's sessions were revoked, as if it were not one of ours.
+    pub(super) fn check_revoked(&self, claims: &Claims) -> Result<(), XrpcError> {
+        if self.refresh_tokens().counts(&claims.sub, claims.iat) {
+            return Ok(());
+        }
+        Err(unverified())
+    }
+
     fn sign_tokens(
         &self,
         profile: &Profile,
         token: &RefreshToken,
+        issued: u64,
     ) -> Result<(String, String), XrpcError> {
-        let now = self.now_seconds();
         let app = token.app_password.as_ref().map(|name| {
             profile
                 .app_passwords
@@ -70,8 +106,8 @@ impl State {
             aud: AUDIENCE.to_owned(),
             sub: profile.did.to_string(),
             jti: None,
-            iat: now,
-            exp: now + ACCESS_SECONDS,
+            iat: issued,
+            exp: issued + ACCESS_SECONDS,
         };
         let refresh = Claims {
             scope: Scope::Refresh,
@@ -80,10 +116,6 @@ impl State {
             ..access.clone()
         };
         Ok((self.tokens.sign(&access)?, self.tokens.sign(&refresh)?))
-    }
-
-    fn record_token(&self, token: RefreshToken) -> Result<(), XrpcError> {
-        self.record(&Line::Token(token))
     }
 
     fn refresh_tokens(&self) -> MutexGuard<'_, RefreshTokens> {

@@ -19,13 +19,14 @@ use super::profile::Profile;
 use super::rebuild::{Rebuilt, hold_blobs, rebuild};
 use super::registry::Registry;
 use super::{Limits, State};
-use crate::StartError;
 use crate::faults::Faults;
 use crate::firehose::{EventLog, FrameFile, Stream, StreamLimits};
 use crate::journal::Journal;
 use crate::net::Tasks;
 use crate::plc::Directory;
+use crate::rate_limit::Budget;
 use crate::session::{RefreshToken, RefreshTokens, TokenKey, new_token_id};
+use crate::{RateLimits, StartError};
 
 /// A line of `accounts.jsonl`. The last one about something counts.
 #[derive(Serialize, Deserialize)]
@@ -33,8 +34,18 @@ use crate::session::{RefreshToken, RefreshTokens, TokenKey, new_token_id};
 pub(super) enum Line {
     Account(Profile),
     Token(RefreshToken),
-    TokenRevoked { id: String },
-    Blob { did: Did, blob: BlobRef },
+    TokenRevoked {
+        id: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    SessionsRevoked {
+        did: Did,
+        counts_from: u64,
+    },
+    Blob {
+        did: Did,
+        blob: BlobRef,
+    },
 }
 
 /// What a PDS is opened with.
@@ -43,6 +54,7 @@ pub(crate) struct Setup {
     pub(crate) plc: Arc<Directory>,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) stream_limits: StreamLimits,
+    pub(crate) rate_limits: Option<RateLimits>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -76,7 +88,7 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
     let secrets = secrets(folder)?;
     let rotation_key = signing_key(&secrets.rotation_key)
         .ok_or_else(|| corrupt(folder, "secrets.json", "rotationKey is not a K-256 key"))?;
-    let known = Known::read(lines);
+    let mut known = Known::read(lines);
     let rebuilt = rebuild(&frames, |did| {
         signing_key(&known.profiles.get(did)?.signing_key)
     })
@@ -92,7 +104,8 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
         limits: Limits::default(),
         rotation_key,
         tokens: TokenKey::new(&secrets.jwt_secret),
-        refresh: Mutex::new(known.tokens()),
+        budget: setup.rate_limits.as_ref().map(Budget::new),
+        refresh: Mutex::new(std::mem::take(&mut known.tokens)),
         registry: RwLock::default(),
         journal: Mutex::new(journal),
         clock: Mutex::new(clock),
@@ -140,7 +153,7 @@ impl State {
 #[derive(Default)]
 struct Known {
     profiles: HashMap<Did, Profile>,
-    tokens: HashMap<String, RefreshToken>,
+    tokens: RefreshTokens,
     blobs: HashMap<Did, Vec<BlobRef>>,
 }
 
@@ -153,23 +166,18 @@ impl Known {
                     known.profiles.insert(profile.did.clone(), profile);
                 }
                 Line::Token(token) => {
-                    known.tokens.insert(token.id.clone(), token);
+                    known.tokens.put(token);
                 }
                 Line::TokenRevoked { id } => {
-                    known.tokens.remove(&id);
+                    known.tokens.revoke(&id);
+                }
+                Line::SessionsRevoked { did, counts_from } => {
+                    known.tokens.revoke_all(did.as_str(), counts_from);
                 }
                 Line::Blob { did, blob } => known.blobs.entry(did).or_default().push(blob),
             }
         }
         known
-    }
-
-    fn tokens(&self) -> RefreshTokens {
-        let mut tokens = RefreshTokens::default();
-        for token in self.tokens.values() {
-            tokens.put(token.clone());
-        }
-        tokens
     }
 }
 

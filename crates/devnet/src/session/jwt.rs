@@ -84,9 +84,7 @@ impl TokenKey {
         now: u64,
         allow_expired: bool,
     ) -> Result<Claims, XrpcError> {
-        let claims = self
-            .open(token, refresh)
-            .ok_or_else(|| invalid_token("Token could not be verified"))?;
+        let claims = self.open(token, refresh).ok_or_else(unverified)?;
         if claims.exp <= now && !allow_expired {
             return Err(expired());
         }
@@ -109,6 +107,11 @@ impl TokenKey {
 /// 400 `ExpiredToken`: the reference PDS gives a 400, not the 401 that one would expect.
 pub(crate) fn expired() -> XrpcError {
     XrpcError::named("ExpiredToken", "Token has expired")
+}
+
+/// 400 `InvalidToken` for a token that no key of ours signed.
+pub(crate) fn unverified() -> XrpcError {
+    invalid_token("Token could not be verified")
 }
 
 /// 400 `InvalidToken`.

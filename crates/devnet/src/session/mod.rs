@@ -3,5 +3,5 @@
 mod jwt;
 mod refresh;
 
-pub(crate) use jwt::{AUDIENCE, Claims, Scope, TokenKey, expired, invalid_token};
+pub(crate) use jwt::{AUDIENCE, Claims, Scope, TokenKey, expired, invalid_token, unverified};
 pub(crate) use refresh::{RefreshToken, RefreshTokens, new_token_id};

@@ -140,3 +140,16 @@ async fn a_handle_is_resolved_by_the_pds_and_by_its_own_host_name() {
         .unwrap();
     assert_eq!(health.status(), 200);
 }
+
+#[tokio::test]
+async fn accounts_are_in_the_order_in_which_they_were_created_however_fast_that_was() {
+    let devnet = Devnet::start().await.unwrap();
+    let names: Vec<String> = (0..30).map(|number| format!("agent-{number}")).collect();
+    for name in &names {
+        devnet.create_account(name).await.unwrap();
+    }
+    let accounts = devnet.accounts().into_iter();
+    let created: Vec<String> = accounts.map(|account| account.handle.to_string()).collect();
+    let expected: Vec<String> = names.iter().map(|name| format!("{name}.test")).collect();
+    assert_eq!(created, expected);
+}

@@ -1,6 +1,10 @@
 //! A data folder: everything is there again.
 
-use atcomms_devnet::{Devnet, StartError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use atcomms_devnet::{Devnet, Fault, StartError};
 use serde_json::json;
 
 use crate::common::{Client, Firehose, NOTE, Verifier, answer, document, kinds, seqs};
@@ -239,4 +243,93 @@ async fn a_torn_frame_is_cut_off_and_a_changed_one_is_an_error() {
         .unwrap();
     assert!(matches!(error, StartError::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("events.bin"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restart_under_load_is_prompt_on_the_same_ports_and_loses_nothing_that_was_answered() {
+    const WRITERS: usize = 4;
+    const ROUNDS: usize = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || {
+        Devnet::builder()
+            .data(folder.path())
+            .pds(2)
+            .account("alice")
+    };
+    let mut devnet = builder().start().await.unwrap();
+    let alice = devnet.accounts().remove(0);
+    let mut written = Vec::new();
+    for round in 0..ROUNDS {
+        let urls: Vec<String> = devnet
+            .pds()
+            .iter()
+            .map(|pds| pds.url().to_owned())
+            .collect();
+        let before = devnet.pds()[0].last_seq();
+        let client = Client::log_in(&alice).await;
+        let mut streams = Vec::new();
+        for pds in devnet.pds() {
+            streams.push(Firehose::open(pds.ws_url(), None).await);
+        }
+        // One waits for an answer that is held back, and is not waited for.
+        let faults = devnet.pds()[0].faults();
+        let forever = Fault::Slow(Duration::from_secs(3_600));
+        faults.inject("com.atproto.server.describeServer", forever, 1);
+        let waiting = client.request(reqwest::Method::GET, "server.describeServer");
+        let waiting = tokio::spawn(waiting.send());
+        // Each keeps its connection, and writes until that fails, or over the restart until it is to stop.
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (client, did, stop) = (client.clone(), alice.did.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let mut answered = Vec::new();
+                    for number in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let rkey = format!("round{round}-writer{writer}-{number}");
+                        let body =
+                            json!({ "repo": did, "collection": NOTE, "rkey": rkey, "record": {} });
+                        let request = client.request(reqwest::Method::POST, "repo.putRecord");
+                        match request.json(&body).send().await {
+                            Ok(response) => assert_eq!(response.status(), 200),
+                            Err(_) => break,
+                        }
+                        answered.push(rkey);
+                    }
+                    answered
+                })
+            })
+            .collect();
+        while devnet.pds()[0].last_seq() < before + 20 || faults.counts().slowed == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(devnet);
+        devnet = builder().start().await.unwrap();
+        let again: Vec<String> = devnet
+            .pds()
+            .iter()
+            .map(|pds| pds.url().to_owned())
+            .collect();
+        assert_eq!(again, urls, "the same ports");
+        stop.store(true, Ordering::Relaxed);
+        assert!(waiting.await.unwrap().is_err(), "its connection was cut");
+        for mut stream in streams {
+            while stream.message().await.is_some() {}
+        }
+        for writer in writers {
+            written.extend(writer.await.unwrap());
+        }
+    }
+    assert!(!written.is_empty());
+    let client = Client::log_in(&alice).await;
+    for rkey in written {
+        let query = [
+            ("repo", alice.did.as_str()),
+            ("collection", NOTE),
+            ("rkey", &rkey),
+        ];
+        client.get("repo.getRecord", &query).await.ok();
+    }
 }

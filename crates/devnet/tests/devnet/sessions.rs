@@ -1,5 +1,6 @@
 //! Sessions and tokens.
 
+use atcomms_devnet::{Account, Devnet};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -222,4 +223,44 @@ async fn expired_tokens_are_a_fault_that_is_counted() {
     }
     client.post("repo.createRecord", body).await.ok();
     assert_eq!(faults.counts().tokens_refused, 2);
+}
+
+#[tokio::test]
+async fn revoked_sessions_are_over_for_good_and_a_new_login_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || {
+        Devnet::builder()
+            .data(folder.path())
+            .account("alice")
+            .account("bob")
+    };
+    let devnet = builder().start().await.unwrap();
+    let [alice, bob] = <[Account; 2]>::try_from(devnet.accounts()).unwrap();
+    let (client, others) = (Client::log_in(&alice).await, Client::log_in(&bob).await);
+    let body = json!({ "identifier": alice.did, "password": alice.password });
+    let session = client.post("server.createSession", body.clone()).await.ok();
+    let refresh = client.with_token(&session["refreshJwt"]);
+
+    assert_eq!(devnet.pds()[0].revoke_sessions(&alice.did), 2, "two logins");
+    assert_eq!(devnet.pds()[0].revoke_sessions(&alice.did), 0);
+    // Within the second of the revocation, after it.
+    let again = client.post("server.createSession", body.clone()).await.ok();
+    let again = (
+        client.with_token(&again["accessJwt"]),
+        client.with_token(&again["refreshJwt"]),
+    );
+    let check = async || {
+        let refused = refresh.post_nothing("server.refreshSession").await;
+        assert_eq!(refused.error(), (400, "ExpiredToken"));
+        assert_eq!(refused.body["message"], "Token has been revoked");
+        let refused = client.get("server.getSession", &[]).await;
+        assert_eq!(refused.error(), (400, "InvalidToken"));
+        again.0.put(&alice.did, "key", "text").await;
+        again.1.post_nothing("server.refreshSession").await.ok();
+        others.get("server.getSession", &[]).await.ok();
+    };
+    check().await;
+    drop(devnet);
+    let _devnet = builder().start().await.unwrap();
+    check().await;
 }

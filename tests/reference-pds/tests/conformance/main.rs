@@ -35,15 +35,6 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
         "the devnet refuses it: the reference's commit for it can't be verified by anybody",
     ),
     (
-        "the_headers_show_the_tightest_budget",
-        "the devnet has no rate limits: tests run as fast as they can",
-    ),
-    (
-        "a_batch_that_the_budget_cannot_pay_is_refused_and_paid_for",
-        "the devnet has no rate limits",
-    ),
-    ("too_many_logins_are_429", "the devnet has no rate limits"),
-    (
         "a_value_that_a_batch_removes_twice_and_adds_once_is_lost",
         "an error of the reference that the devnet does not repeat",
     ),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use atcomms_devnet::Devnet;
+use atcomms_devnet::{Devnet, RateLimits};
 use atcomms_reference_pds::{Options, ReferencePds, http_client};
 use atcomms_repo::VerifyingKey;
 use aws_lc_rs::hmac;
@@ -66,6 +66,9 @@ impl Target {
         let mut builder = Devnet::builder();
         if let Some(window) = setup.backfill {
             builder = builder.backfill_window(window);
+        }
+        if setup.rate_limits {
+            builder = builder.rate_limits(RateLimits::default());
         }
         let devnet = builder.start().await.unwrap();
         let pds = &devnet.pds()[0];

@@ -6,10 +6,12 @@ use serde_json::json;
 use crate::event::Event;
 use crate::pds::call::Call;
 use crate::pds::handle::service_handle;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn resolve_handle(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let handle: Handle = call.params.required("handle", "handle")?;
+    call.count(Cost::Request)?;
     let handle = handle.as_str().to_ascii_lowercase();
     let account = call.pds.registry().by_handle(&handle);
     match account.filter(|account| account.is_active()) {
@@ -26,6 +28,7 @@ pub(super) fn update_handle(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did = call.caller()?;
     let input = call.input()?;
     let handle: Handle = input.required("handle", "handle")?;
+    call.count(Cost::Request)?;
     if !handle.as_str().to_ascii_lowercase().ends_with(".test") {
         return Err(XrpcError::invalid("External handle did not resolve to DID"));
     }

@@ -9,6 +9,7 @@ mod sync;
 mod sync_list;
 
 use super::call::Call;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 /// A method and how it is called. None of them waits: everything is in memory, beside short writes to files.
@@ -29,11 +30,13 @@ pub(super) enum Kind {
     Procedure,
     /// POST and a blob.
     Upload,
+    /// In any way: there is no such method.
+    Unknown,
 }
 
 /// Finds a method by its NSID.
-pub(super) fn find(name: &str) -> Option<Method> {
-    let (kind, run): (_, Run) = match name.strip_prefix("com.atproto.")? {
+pub(super) fn find(name: &str) -> Method {
+    let (kind, run): (_, Run) = match name.strip_prefix("com.atproto.").unwrap_or_default() {
         "server.describeServer" => (Kind::Query, server_account::describe_server),
         "server.createAccount" => (Kind::Procedure, server_account::create_account),
         "server.activateAccount" => (Kind::Procedure, server_account::activate_account),
@@ -60,7 +63,15 @@ pub(super) fn find(name: &str) -> Option<Method> {
         "sync.getRepoStatus" => (Kind::Query, sync::get_repo_status),
         "sync.listBlobs" => (Kind::Query, sync_list::list_blobs),
         "sync.listRepos" => (Kind::Query, sync_list::list_repos),
-        _ => return None,
+        _ => (Kind::Unknown, unknown),
     };
-    Some(Method { kind, run })
+    Method { kind, run }
+}
+
+fn unknown(call: &Call<'_>) -> Result<Reply, XrpcError> {
+    call.count(Cost::Request)?;
+    let name = call.method;
+    Err(XrpcError::invalid(format!(
+        "No service configured for {name}"
+    )))
 }

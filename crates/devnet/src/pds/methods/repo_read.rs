@@ -8,6 +8,7 @@ use serde_json::json;
 use super::sync::{deactivated, not_found};
 use crate::pds::account::Account;
 use crate::pds::call::Call;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn get_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
@@ -15,6 +16,7 @@ pub(super) fn get_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let collection: Nsid = call.params.required("collection", "NSID")?;
     let rkey: RecordKey = call.params.required("rkey", "record key")?;
     let wanted: Option<Cid> = call.params.optional("cid", "CID string")?;
+    call.count(Cost::Request)?;
     let account =
         active(call, &repo).ok_or_else(|| XrpcError::invalid("Could not locate record"))?;
     let uri = AtUri::record(&account.did, &collection, &rkey);
@@ -38,6 +40,7 @@ pub(super) fn list_records(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let limit = call.params.limit(LIST_RECORDS.0, LIST_RECORDS.1)?;
     let reverse = call.params.flag("reverse")?;
     let cursor = call.params.text("cursor");
+    call.count(Cost::Request)?;
     let account = active(call, &repo)
         .ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {repo}")))?;
     let content = account.content();
@@ -58,6 +61,7 @@ pub(super) fn list_records(call: &Call<'_>) -> Result<Reply, XrpcError> {
 
 pub(super) fn describe_repo(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let repo: Address = call.params.required("repo", "AT identifier")?;
+    call.count(Cost::Request)?;
     let account = call
         .pds
         .registry()

@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use atcomms_lexicon::{Address, AtUri, BlobRef, Cid, Nsid, RecordKey};
+use atcomms_lexicon::{Address, AtUri, BlobRef, Cid, Did, Nsid, RecordKey};
 use atcomms_repo::frame::Action;
 use serde_json::{Value, json};
 
 use crate::input::{Input, Nullable};
 use crate::pds::account::Account;
 use crate::pds::call::Call;
-use crate::pds::record::Record;
+use crate::pds::record::Draft;
 use crate::pds::sniff;
 use crate::pds::write::{Committed, Write};
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn create_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
-    let (account, mut input) = writer(call)?;
-    let collection: Nsid = input.required("collection", "NSID")?;
-    let rkey = rkey_or_new(call, &input)?;
-    let swap = input.optional("swapCommit", "CID string")?;
-    let record = take_record(&mut input, "record", &collection)?;
+    let mut ask = Ask::read(call)?;
+    let collection: Nsid = ask.input.required("collection", "NSID")?;
+    let rkey = ask.input.optional("rkey", "record key")?;
+    let swap = ask.input.optional("swapCommit", "CID string")?;
+    let validate = ask.input.flag("validate")?;
+    let draft = Draft::take(&mut ask.input, "record")?;
+    let account = ask.pay(call, Cost::CREATE)?;
+    let rkey = rkey_or_new(call, rkey)?;
+    let record = draft.prepare(&collection, validate)?;
     let (cid, validation) = (record.cid, record.validation);
     let uri = AtUri::record(&account.did, &collection, &rkey);
     let write = Write::new(Action::Create, collection, rkey, Some(record));
@@ -28,12 +33,15 @@ pub(super) fn create_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
 }
 
 pub(super) fn put_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
-    let (account, mut input) = writer(call)?;
-    let collection: Nsid = input.required("collection", "NSID")?;
-    let rkey: RecordKey = input.required("rkey", "record key")?;
-    let swap_commit = input.optional("swapCommit", "CID string")?;
-    let swap_record: Nullable<Cid> = input.nullable("swapRecord", "CID string")?;
-    let record = take_record(&mut input, "record", &collection)?;
+    let mut ask = Ask::read(call)?;
+    let collection: Nsid = ask.input.required("collection", "NSID")?;
+    let rkey: RecordKey = ask.input.required("rkey", "record key")?;
+    let swap_commit = ask.input.optional("swapCommit", "CID string")?;
+    let swap_record: Nullable<Cid> = ask.input.nullable("swapRecord", "CID string")?;
+    let validate = ask.input.flag("validate")?;
+    let draft = Draft::take(&mut ask.input, "record")?;
+    let account = ask.pay(call, Cost::UPDATE)?;
+    let record = draft.prepare(&collection, validate)?;
     let (cid, validation) = (record.cid, record.validation);
     let uri = AtUri::record(&account.did, &collection, &rkey);
     let mut content = account.content();
@@ -53,14 +61,15 @@ pub(super) fn put_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
 }
 
 pub(super) fn delete_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
-    let (account, input) = writer(call)?;
-    let collection: Nsid = input.required("collection", "NSID")?;
-    let rkey: RecordKey = input.required("rkey", "record key")?;
-    let swap_commit = input.optional("swapCommit", "CID string")?;
-    let swap_record = match input.optional("swapRecord", "CID string")? {
+    let ask = Ask::read(call)?;
+    let collection: Nsid = ask.input.required("collection", "NSID")?;
+    let rkey: RecordKey = ask.input.required("rkey", "record key")?;
+    let swap_commit = ask.input.optional("swapCommit", "CID string")?;
+    let swap_record = match ask.input.optional("swapRecord", "CID string")? {
         Some(cid) => Nullable::Value(cid),
         None => Nullable::Absent,
     };
+    let account = ask.pay(call, Cost::DELETE)?;
     let mut content = account.content();
     let current = content.record_cid(&collection, &rkey);
     if current.is_none() {
@@ -73,24 +82,28 @@ pub(super) fn delete_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
 }
 
 pub(super) fn apply_writes(call: &Call<'_>) -> Result<Reply, XrpcError> {
-    let (account, mut input) = writer(call)?;
-    let validate = input.flag("validate")?;
-    let swap = input.optional("swapCommit", "CID string")?;
-    let given = input.take_array("writes")?;
-    let path = input.at("writes");
-    let mut writes = Vec::with_capacity(given.len().min(MAX_WRITES));
-    let mut results = Vec::with_capacity(given.len().min(MAX_WRITES));
-    let too_many = given.len() > MAX_WRITES;
-    for (index, write) in given.into_iter().enumerate() {
-        let (write, result) =
-            read_write(call, &account, write, &format!("{path}[{index}]"), validate)?;
-        writes.push(write);
-        results.push(result);
-    }
-    if too_many {
+    let mut ask = Ask::read(call)?;
+    let validate = ask.input.flag("validate")?;
+    let swap = ask.input.optional("swapCommit", "CID string")?;
+    let given = ask.input.take_array("writes")?;
+    let path = ask.input.at("writes");
+    let asked = given
+        .into_iter()
+        .enumerate()
+        .map(|(index, write)| AskedWrite::read(write, &format!("{path}[{index}]")))
+        .collect::<Result<Vec<_>, _>>()?;
+    let account = ask.pay(call, asked.iter().map(AskedWrite::points).sum())?;
+    if asked.len() > MAX_WRITES {
         return Err(XrpcError::invalid(format!(
             "Too many writes. Max: {MAX_WRITES}"
         )));
+    }
+    let mut writes = Vec::with_capacity(asked.len());
+    let mut results = Vec::with_capacity(asked.len());
+    for write in asked {
+        let (write, result) = write.prepare(call, &account, validate)?;
+        writes.push(write);
+        results.push(result);
     }
     let commit = call.pds.commit(&mut account.content(), writes, swap)?;
     Reply::json(&json!({ "commit": commit.json(), "results": results }))
@@ -99,6 +112,7 @@ pub(super) fn apply_writes(call: &Call<'_>) -> Result<Reply, XrpcError> {
 pub(super) fn upload_blob(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did = call.caller()?;
     let (said, bytes) = call.upload()?;
+    call.count(Cost::Blob)?;
     let account = call
         .pds
         .registry()
@@ -115,27 +129,47 @@ pub(super) fn upload_blob(call: &Call<'_>) -> Result<Reply, XrpcError> {
     Reply::json(&json!({ "blob": blob }))
 }
 
-/// The caller's own account, named by the input's `repo`, and the input.
-fn writer(call: &Call<'_>) -> Result<(Arc<Account>, Input), XrpcError> {
-    let caller = call.caller()?;
-    let input = call.input()?;
-    let repo: Address = input.required("repo", "AT identifier")?;
-    let account = call
-        .pds
-        .registry()
-        .by_address(&repo)
-        .ok_or_else(account_not_found)?;
-    if !account.is_active() {
-        return Err(XrpcError::new(
-            axum::http::StatusCode::UNAUTHORIZED,
-            "AccountDeactivated",
-            "Account is deactivated",
-        ));
+/// Who wants to write where, and the rest of the input.
+struct Ask {
+    caller: Did,
+    repo: Address,
+    input: Input,
+}
+
+impl Ask {
+    fn read(call: &Call<'_>) -> Result<Self, XrpcError> {
+        let caller = call.caller()?;
+        let input = call.input()?;
+        let repo = input.required("repo", "AT identifier")?;
+        Ok(Self {
+            caller,
+            repo,
+            input,
+        })
     }
-    if account.did != caller {
-        return Err(XrpcError::unauthorized("Authentication Required"));
+
+    /// Takes the points from the caller, once the whole input is read, and gives the account to write to,
+    /// which must be the caller's own.
+    fn pay(&self, call: &Call<'_>, points: u64) -> Result<Arc<Account>, XrpcError> {
+        let did = &self.caller;
+        call.count(Cost::Writes { did, points })?;
+        let account = call
+            .pds
+            .registry()
+            .by_address(&self.repo)
+            .ok_or_else(account_not_found)?;
+        if !account.is_active() {
+            return Err(XrpcError::new(
+                axum::http::StatusCode::UNAUTHORIZED,
+                "AccountDeactivated",
+                "Account is deactivated",
+            ));
+        }
+        if account.did != *did {
+            return Err(XrpcError::unauthorized("Authentication Required"));
+        }
+        Ok(account)
     }
-    Ok((account, input))
 }
 
 fn account_not_found() -> XrpcError {
@@ -146,8 +180,8 @@ fn account_not_found() -> XrpcError {
     )
 }
 
-fn rkey_or_new(call: &Call<'_>, input: &Input) -> Result<RecordKey, XrpcError> {
-    match input.optional("rkey", "record key")? {
+fn rkey_or_new(call: &Call<'_>, rkey: Option<RecordKey>) -> Result<RecordKey, XrpcError> {
+    match rkey {
         Some(rkey) => Ok(rkey),
         None => call
             .pds
@@ -156,12 +190,6 @@ fn rkey_or_new(call: &Call<'_>, input: &Input) -> Result<RecordKey, XrpcError> {
             .parse()
             .map_err(XrpcError::internal),
     }
-}
-
-fn take_record(input: &mut Input, name: &str, collection: &Nsid) -> Result<Record, XrpcError> {
-    let validate = input.flag("validate")?;
-    let record = input.take_object(name)?;
-    Record::prepare(record, &input.at(name), collection, validate)
 }
 
 fn check_swap_record(swap: &Nullable<Cid>, current: Option<Cid>) -> Result<(), XrpcError> {
@@ -180,47 +208,80 @@ fn check_swap_record(swap: &Nullable<Cid>, current: Option<Cid>) -> Result<(), X
     ))
 }
 
-/// Reads one of `applyWrites`' writes, and makes what will be said of it.
-fn read_write(
-    call: &Call<'_>,
-    account: &Account,
-    write: Value,
-    path: &str,
-    validate: Option<bool>,
-) -> Result<(Write, Value), XrpcError> {
-    let mut input = Input::from_value(path, write)?;
-    let kind = input.optional_text("$type")?.map(str::to_owned);
-    let action = match kind.as_deref() {
-        Some("com.atproto.repo.applyWrites#create") => Action::Create,
-        Some("com.atproto.repo.applyWrites#update") => Action::Update,
-        Some("com.atproto.repo.applyWrites#delete") => Action::Delete,
-        Some(other) => {
-            return Err(XrpcError::invalid(format!(
-                "Expected one of \"com.atproto.repo.applyWrites#create\", \"com.atproto.repo.applyWrites#update\" or \"com.atproto.repo.applyWrites#delete\" (got \"{other}\") at {path}.$type"
-            )));
-        }
-        None => {
-            return Err(XrpcError::invalid(format!(
-                "Expected an object which includes the \"$type\" property value type at {path}"
-            )));
-        }
-    };
-    let collection: Nsid = input.required("collection", "NSID")?;
-    if action == Action::Delete {
-        let rkey = input.required("rkey", "record key")?;
-        let result = json!({ "$type": "com.atproto.repo.applyWrites#deleteResult" });
-        return Ok((Write::new(action, collection, rkey, None), result));
+/// One of `applyWrites`' writes as it was sent.
+struct AskedWrite {
+    action: Action,
+    collection: Nsid,
+    rkey: Option<RecordKey>,
+    /// `None` for a delete.
+    draft: Option<Draft>,
+}
+
+impl AskedWrite {
+    fn read(write: Value, path: &str) -> Result<Self, XrpcError> {
+        let mut input = Input::from_value(path, write)?;
+        let kind = input.optional_text("$type")?.map(str::to_owned);
+        let action = match kind.as_deref() {
+            Some("com.atproto.repo.applyWrites#create") => Action::Create,
+            Some("com.atproto.repo.applyWrites#update") => Action::Update,
+            Some("com.atproto.repo.applyWrites#delete") => Action::Delete,
+            Some(other) => {
+                return Err(XrpcError::invalid(format!(
+                    "Expected one of \"com.atproto.repo.applyWrites#create\", \"com.atproto.repo.applyWrites#update\" or \"com.atproto.repo.applyWrites#delete\" (got \"{other}\") at {path}.$type"
+                )));
+            }
+            None => {
+                return Err(XrpcError::invalid(format!(
+                    "Expected an object which includes the \"$type\" property value type at {path}"
+                )));
+            }
+        };
+        let collection = input.required("collection", "NSID")?;
+        let draft = match action {
+            Action::Delete => None,
+            _ => Some(Draft::take(&mut input, "value")?),
+        };
+        let rkey = match action {
+            Action::Create => input.optional("rkey", "record key")?,
+            _ => Some(input.required("rkey", "record key")?),
+        };
+        Ok(Self {
+            action,
+            collection,
+            rkey,
+            draft,
+        })
     }
-    let value = input.take_object("value")?;
-    let rkey = match action {
-        Action::Create => rkey_or_new(call, &input)?,
-        _ => input.required("rkey", "record key")?,
-    };
-    let record = Record::prepare(value, &input.at("value"), &collection, validate)?;
-    let uri = AtUri::record(&account.did, &collection, &rkey);
-    let mut result = written(&uri, &record.cid, None, record.validation);
-    result["$type"] = format!("com.atproto.repo.applyWrites#{action}Result").into();
-    Ok((Write::new(action, collection, rkey, Some(record)), result))
+
+    fn points(&self) -> u64 {
+        match self.action {
+            Action::Create => Cost::CREATE,
+            Action::Update => Cost::UPDATE,
+            _ => Cost::DELETE,
+        }
+    }
+
+    /// The write, and what will be said of it.
+    fn prepare(
+        self,
+        call: &Call<'_>,
+        account: &Account,
+        validate: Option<bool>,
+    ) -> Result<(Write, Value), XrpcError> {
+        let Self {
+            action, collection, ..
+        } = self;
+        let rkey = rkey_or_new(call, self.rkey)?;
+        let Some(draft) = self.draft else {
+            let result = json!({ "$type": "com.atproto.repo.applyWrites#deleteResult" });
+            return Ok((Write::new(action, collection, rkey, None), result));
+        };
+        let record = draft.prepare(&collection, validate)?;
+        let uri = AtUri::record(&account.did, &collection, &rkey);
+        let mut result = written(&uri, &record.cid, None, record.validation);
+        result["$type"] = format!("com.atproto.repo.applyWrites#{action}Result").into();
+        Ok((Write::new(action, collection, rkey, Some(record)), result))
+    }
 }
 
 /// What is said of a record that is there now; without a commit if it was there already.

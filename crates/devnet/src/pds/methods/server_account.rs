@@ -7,10 +7,12 @@ use crate::event::Event;
 use crate::pds::call::Call;
 use crate::pds::handle::{DOMAIN, service_handle};
 use crate::pds::profile::{AppPassword, DEACTIVATED, new_password};
+use crate::rate_limit::Cost;
 use crate::session::AUDIENCE;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn describe_server(call: &Call<'_>) -> Result<Reply, XrpcError> {
+    call.count(Cost::Request)?;
     Reply::json(&json!({
         "did": AUDIENCE,
         "availableUserDomains": [DOMAIN],
@@ -25,17 +27,20 @@ pub(super) fn create_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let input = call.input()?;
     let handle: Handle = input.required("handle", "handle")?;
     let password = input.optional_text("password")?;
+    let did = input.optional_text("did")?;
+    let email = input.optional_text("email")?;
+    call.count(Cost::Request)?;
     if password.is_some_and(|password| password.chars().count() > MAX_PASSWORD) {
         return Err(XrpcError::invalid(format!(
             "Password too long. Maximum length is {MAX_PASSWORD} characters."
         )));
     }
-    if input.optional_text("did")?.is_some() {
+    if did.is_some() {
         return Err(XrpcError::invalid(
             "a devnet gives every account a DID of its own; leave out \"did\"",
         ));
     }
-    let Some(email) = input.optional_text("email")? else {
+    let Some(email) = email else {
         return Err(XrpcError::invalid("Email is required"));
     };
     if !is_email(email) {
@@ -61,6 +66,7 @@ pub(super) fn create_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
 pub(super) fn deactivate_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did = call.owner()?;
     call.input()?;
+    call.count(Cost::Request)?;
     let Some(account) = call.pds.registry().by_did(&did) else {
         return Err(XrpcError::invalid("Account not found"));
     };
@@ -78,6 +84,7 @@ pub(super) fn deactivate_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
 pub(super) fn activate_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did = call.owner()?;
     call.no_input()?;
+    call.count(Cost::Request)?;
     let Some(account) = call.pds.registry().by_did(&did) else {
         return Err(XrpcError::named("AccountNotFound", "user not found"));
     };
@@ -106,6 +113,7 @@ pub(super) fn create_app_password(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let input = call.input()?;
     let name = input.text("name")?;
     let privileged = input.flag("privileged")?.unwrap_or(false);
+    call.count(Cost::Request)?;
     let Some(account) = call.pds.registry().by_did(&did) else {
         return Err(XrpcError::invalid("Account not found"));
     };

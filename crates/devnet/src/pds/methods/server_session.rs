@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::pds::call::Call;
 use crate::pds::profile::Profile;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 /// What a session's methods say of it.
@@ -42,8 +43,10 @@ impl Session {
 
 pub(super) fn create_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let input = call.input()?;
-    let identifier = input.text("identifier")?.to_ascii_lowercase();
+    let identifier = input.text("identifier")?;
     let password = input.text("password")?;
+    call.count(Cost::Login { identifier })?;
+    let identifier = identifier.to_ascii_lowercase();
     let registry = call.pds.registry();
     let account = if identifier.contains('@') {
         registry.by_email(&identifier)
@@ -70,12 +73,14 @@ pub(super) fn create_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
 
 pub(super) fn get_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did = call.caller()?;
+    call.count(Cost::Request)?;
     Reply::json(&Session::new(profile(call, &did)?, None))
 }
 
 pub(super) fn refresh_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let claims = call.refresh(false)?;
     call.no_input()?;
+    call.count(Cost::Request)?;
     let did = claims
         .sub
         .parse()
@@ -88,6 +93,7 @@ pub(super) fn refresh_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
 
 pub(super) fn delete_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let id = call.refresh(true)?.jti.unwrap_or_default();
+    call.count(Cost::Request)?;
     call.pds.close_session(&id)?;
     Ok(Reply::Empty)
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::pds::account::Account;
 use crate::pds::call::Call;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn get_latest_commit(call: &Call<'_>) -> Result<Reply, XrpcError> {
@@ -20,7 +21,8 @@ pub(super) fn get_latest_commit(call: &Call<'_>) -> Result<Reply, XrpcError> {
 
 pub(super) fn get_repo(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let since: Option<Tid> = call.params.optional("since", "TID string")?;
-    let account = available(call)?;
+    // Not counted: on the reference PDS it has a limit of its own, which a devnet has not.
+    let account = Asked::read(call)?.account(call)?;
     let content = account.content();
     Ok(Reply::Car(content.repository.export(since)))
 }
@@ -37,6 +39,7 @@ pub(super) fn get_record(call: &Call<'_>) -> Result<Reply, XrpcError> {
 
 pub(super) fn get_repo_status(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let did: Did = call.params.required("did", "DID")?;
+    call.count(Cost::Request)?;
     let account = find(call, &did)?;
     let status = account.profile().status();
     let mut body = json!({ "did": did, "active": status.is_none() });
@@ -65,15 +68,34 @@ pub(super) fn get_blob(call: &Call<'_>) -> Result<Reply, XrpcError> {
     }
 }
 
-/// The account that a method's `did` names, if the caller may read its repository.
+/// The account that a method's `did` names, if the caller may read its repository. Counts the request: what
+/// else there is of parameters is read before.
 pub(super) fn available(call: &Call<'_>) -> Result<Arc<Account>, XrpcError> {
-    let did: Did = call.params.required("did", "DID")?;
-    let caller = call.optional_caller()?;
-    let account = find(call, &did)?;
-    if account.is_active() || caller.as_ref() == Some(&did) {
-        return Ok(account);
+    let asked = Asked::read(call)?;
+    call.count(Cost::Request)?;
+    asked.account(call)
+}
+
+/// Whose repository is asked for, and by whom.
+struct Asked {
+    did: Did,
+    caller: Option<Did>,
+}
+
+impl Asked {
+    fn read(call: &Call<'_>) -> Result<Self, XrpcError> {
+        let did = call.params.required("did", "DID")?;
+        let caller = call.optional_caller()?;
+        Ok(Self { did, caller })
     }
-    Err(deactivated(did.as_str()))
+
+    fn account(&self, call: &Call<'_>) -> Result<Arc<Account>, XrpcError> {
+        let account = find(call, &self.did)?;
+        if account.is_active() || self.caller.as_ref() == Some(&self.did) {
+            return Ok(account);
+        }
+        Err(deactivated(self.did.as_str()))
+    }
 }
 
 /// 400 `RepoDeactivated`.

@@ -5,11 +5,13 @@ use serde_json::json;
 
 use super::sync::available;
 use crate::pds::call::Call;
+use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
 pub(super) fn list_repos(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let limit = call.params.limit(LIST_REPOS.0, LIST_REPOS.1)?;
     let cursor = call.params.text("cursor").map(parse_cursor).transpose()?;
+    call.count(Cost::Request)?;
     let registry = call.pds.registry();
     let mut last = None;
     let repos: Vec<_> = registry

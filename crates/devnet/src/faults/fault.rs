@@ -1,0 +1,79 @@
+//! The kinds of faults.
+
+use std::time::Duration;
+
+/// What can go wrong with a request, queued by [`Faults::inject`](crate::Faults::inject).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The method is carried out, and the connection closed without an answer.
+    AnswerLost,
+    /// The connection is closed once the request was read; nothing is carried out.
+    RequestLost,
+    /// An answer with this 5xx status and an XRPC error body; nothing is carried out. Any other status counts
+    /// as 500.
+    FailBefore(u16),
+    /// The method is carried out, and then answered with this 5xx status. Any other status counts as 500.
+    FailAfter(u16),
+    /// 429 `RateLimitExceeded`; nothing is carried out, and nothing is taken from a rate limit.
+    RateLimited {
+        /// Seconds, for `retry-after` and `ratelimit-reset`; without it, the answer has no such header at all.
+        retry_after: Option<u64>,
+    },
+    /// The answer comes after this long; the method is carried out before the wait.
+    Slow(Duration),
+    /// The connection is closed after this many bytes of the body were read, or at its end if it is shorter;
+    /// nothing is carried out.
+    CutUpload {
+        /// Bytes; the rest of what arrived with the last of them may have been read too.
+        after: u64,
+    },
+    /// 400 `ExpiredToken`, as if the access token had run out; nothing is carried out.
+    ExpiredToken,
+    /// 400 `InvalidToken`, as if the access token's key had been replaced; nothing is carried out.
+    RevokedToken,
+}
+
+/// How often each kind of fault fired so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FaultCounts {
+    /// Subscriptions that were cut by [`Faults::disconnect`](crate::Faults::disconnect).
+    pub streams_cut: u64,
+    /// Requests that were answered `ExpiredToken`, by [`Fault::ExpiredToken`] or by
+    /// [`Faults::expire_tokens`](crate::Faults::expire_tokens).
+    pub tokens_refused: u64,
+    /// Requests that were answered `InvalidToken`, by [`Fault::RevokedToken`].
+    pub tokens_revoked: u64,
+    /// Requests that were carried out and got no answer, by [`Fault::AnswerLost`].
+    pub answers_lost: u64,
+    /// Requests that were read and thrown away, by [`Fault::RequestLost`].
+    pub requests_lost: u64,
+    /// Requests that failed without being carried out, by [`Fault::FailBefore`].
+    pub failed_before: u64,
+    /// Requests that were carried out and failed, by [`Fault::FailAfter`].
+    pub failed_after: u64,
+    /// Requests that were answered 429, by [`Fault::RateLimited`];
+    /// [`Pds::refused_by_rate_limit`](crate::Pds::refused_by_rate_limit) counts those of the rate limits.
+    pub rate_limited: u64,
+    /// Requests that were carried out and whose answer was held back, by [`Fault::Slow`].
+    pub slowed: u64,
+    /// Requests whose body was cut, by [`Fault::CutUpload`].
+    pub uploads_cut: u64,
+}
+
+impl FaultCounts {
+    pub(super) fn add(&mut self, fault: &Fault) {
+        *match fault {
+            Fault::AnswerLost => &mut self.answers_lost,
+            Fault::RequestLost => &mut self.requests_lost,
+            Fault::FailBefore(_) => &mut self.failed_before,
+            Fault::FailAfter(_) => &mut self.failed_after,
+            Fault::RateLimited { .. } => &mut self.rate_limited,
+            Fault::Slow(_) => &mut self.slowed,
+            Fault::CutUpload { .. } => &mut self.uploads_cut,
+            Fault::ExpiredToken => &mut self.tokens_refused,
+            Fault::RevokedToken => &mut self.tokens_revoked,
+        } += 1;
+    }
+}
