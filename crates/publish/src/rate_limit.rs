@@ -54,9 +54,9 @@ impl RateLimit {
         let window = i64::try_from(window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let reset = || self.reset.and_then(|at| i64::try_from(at).ok());
         let resets_at = match self.retry_after {
-            // By our own clock; the time of the reset is by the server's.
+            // By our own clock; the time of the reset is by the server's, and rounded down.
             Some(after) => now.saturating_add(millis(after)),
-            None => reset()?.saturating_mul(1000),
+            None => reset()?.saturating_add(1).saturating_mul(1000),
         };
         Some(Told {
             size: size.min(MAX_POINTS),
@@ -129,7 +129,11 @@ mod tests {
         let limit = RateLimit::from_headers(&headers(&pairs)).unwrap();
         let told = limit.told(1_001_000).unwrap();
         assert_eq!((told.size, told.window_s), (600, 5));
-        assert_eq!((told.left, told.resets_at), (597, 1_005_000));
+        assert_eq!(
+            (told.left, told.resets_at),
+            (597, 1_006_000),
+            "the second is over when the next begins"
+        );
         let skewed = limit.told(500_000).unwrap();
         assert_eq!(
             skewed.resets_at, 505_000,
