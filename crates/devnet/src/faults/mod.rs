@@ -1,6 +1,6 @@
 //! Faults on demand, each counted, so that a test can prove that one fired.
 //!
-//! They act in three places: every XRPC request passes [`meet`] before its method, every good access token
+//! They act in three places: every XRPC request passes [`meet()`] before its method, every good access token
 //! passes [`Faults::on_access`], and every stream lives by [`Faults::streams`].
 
 mod fault;

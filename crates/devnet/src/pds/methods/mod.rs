@@ -1,6 +1,7 @@
 //! The XRPC methods of a PDS, by name.
 
 mod identity;
+mod repo_batch;
 mod repo_read;
 mod repo_write;
 mod server_account;
@@ -51,7 +52,7 @@ pub(super) fn find(name: &str) -> Method {
         "repo.createRecord" => (Kind::Procedure, repo_write::create_record),
         "repo.putRecord" => (Kind::Procedure, repo_write::put_record),
         "repo.deleteRecord" => (Kind::Procedure, repo_write::delete_record),
-        "repo.applyWrites" => (Kind::Procedure, repo_write::apply_writes),
+        "repo.applyWrites" => (Kind::Procedure, repo_batch::apply_writes),
         "repo.uploadBlob" => (Kind::Upload, repo_write::upload_blob),
         "repo.getRecord" => (Kind::Query, repo_read::get_record),
         "repo.listRecords" => (Kind::Query, repo_read::list_records),
