@@ -119,7 +119,7 @@ impl Allowance {
         Ok(Self::of(&server, &buckets, pool, now()))
     }
 
-    fn of(server: &Server, buckets: &[Bucket], pool: Pool, now: i64) -> Self {
+    pub(crate) fn of(server: &Server, buckets: &[Bucket], pool: Pool, now: i64) -> Self {
         if server.limited == Some(false) {
             return Self {
                 points: u64::MAX,

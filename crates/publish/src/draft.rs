@@ -133,7 +133,7 @@ impl<R: Record> Draft<R> {
 
     /// Does everything but copy: with stand-ins of the right size in the places of the blobs.
     async fn rehearse(&self) -> Result<(), PublishError> {
-        let limit = self.publisher.blob_limit().await?;
+        let limit = self.blob_limit().await?;
         let mut artifacts = Vec::new();
         for attachment in &self.attachments {
             check_mime_type(attachment)?;
@@ -153,9 +153,19 @@ impl<R: Record> Draft<R> {
         self.encoded(artifacts).map(drop)
     }
 
+    async fn blob_limit(&self) -> Result<Option<u64>, PublishError> {
+        match self.attachments.is_empty() {
+            true => Ok(None),
+            false => Ok(self.publisher.blob_limit().await?),
+        }
+    }
+
     /// From here on the copies count, whatever becomes of the originals.
     async fn copy_attachments(&mut self) -> Result<Vec<Kept>, PublishError> {
-        let limit = self.publisher.blob_limit().await?.unwrap_or(u64::MAX);
+        if self.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = self.blob_limit().await?.unwrap_or(u64::MAX);
         let folder = self.publisher.store().blobs().clone();
         let mut kept = Vec::new();
         for attachment in &mut self.attachments {

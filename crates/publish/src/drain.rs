@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use atcomms_lexicon::Datetime;
-use atcomms_store::{Entry, Outcome, Pool, Purpose, State, Store, StoreError};
+use atcomms_store::{Entry, Outcome, Outlook, Pool, Purpose, State, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -132,9 +132,12 @@ impl Drain {
     }
 
     async fn run(mut self) {
+        let mut seen = 0;
         while !self.is_stopping() {
             let asked = self.signals.asked.load(Ordering::SeqCst);
-            let pass = match self.pass().await {
+            let pass = self.pass(asked != seen).await;
+            seen = asked;
+            let pass = match pass {
                 Ok(pass) => pass,
                 Err(error) => {
                     tracing::error!(did = %self.session.did(), %error, "the outbox cannot be used");
@@ -163,30 +166,32 @@ impl Drain {
         }
     }
 
-    /// Sends until nothing can be sent.
-    async fn pass(&mut self) -> Result<Pass, StoreError> {
+    /// Sends until nothing can be sent. `woken`: something was put into the outbox here.
+    async fn pass(&mut self, woken: bool) -> Result<Pass, StoreError> {
         let did = self.session.did().clone();
-        // Looking is cheap, and needs no lock.
-        if self.store.next_due(&did).await?.is_none() {
+        // Who only looks in need not take the lock from who sends.
+        if !woken && self.store.next_due(&did).await?.is_none() {
             return Ok(Pass::Done);
         }
         let Some(_lock) = self.store.try_lock(&did, Purpose::Drain)? else {
             return Ok(Pass::Locked);
         };
+        let pds = self.session.pds().to_string();
         while !self.is_stopping() {
-            let entries = self.store.next(&did, now(), MAX_WRITES).await?;
-            if entries.is_empty() {
-                let due = self.store.next_due(&did).await?;
-                return Ok(due.map_or(Pass::Done, |until| {
-                    Pass::Wait(Hold {
+            let outlook = self.store.outlook(&did, &pds, now(), MAX_WRITES).await?;
+            match (outlook.entries.is_empty(), outlook.due) {
+                (true, None) => break,
+                (true, Some(until)) => {
+                    return Ok(Pass::Wait(Hold {
                         until,
                         reason: None,
                         stuck: false,
                         tried: Vec::new(),
-                    })
-                }));
+                    }));
+                }
+                (false, _) => {}
             }
-            if let Next::Wait(hold) = self.step(entries).await? {
+            if let Next::Wait(hold) = self.step(outlook).await? {
                 return Ok(Pass::Wait(hold));
             }
         }
@@ -194,11 +199,17 @@ impl Drain {
     }
 
     /// Sends one request, or finds out about some that were sent.
-    async fn step(&mut self, entries: Vec<Entry>) -> Result<Next, StoreError> {
+    async fn step(&mut self, outlook: Outlook) -> Result<Next, StoreError> {
+        let Outlook {
+            entries,
+            server,
+            buckets,
+            ..
+        } = outlook;
         if entries.iter().any(|entry| entry.doubt_since.is_some()) {
             return self.settle_doubts(entries).await;
         }
-        let allowance = Allowance::read(&self.store, &self.session, Pool::Writes).await?;
+        let allowance = Allowance::of(&server, &buckets, Pool::Writes, now());
         let Some(batch) = Batch::choose(entries, self.cap, allowance.points) else {
             return Ok(Next::Wait(limited("writes", allowance)));
         };
@@ -206,7 +217,7 @@ impl Drain {
             Ok(batch) => batch,
             Err(next) => return Ok(next),
         };
-        self.send(batch).await
+        self.send(batch, server).await
     }
 
     /// Stores what became of entries, and tells who waits for them.

@@ -152,6 +152,9 @@ pub(crate) fn spend(
     points: u64,
     now: i64,
 ) -> Result<(), StoreError> {
+    if points == 0 {
+        return Ok(());
+    }
     let mut buckets = load(connection, did)?;
     for bucket in buckets.iter_mut().filter(|bucket| bucket.pool == pool) {
         bucket.spend(points, now);
@@ -177,7 +180,7 @@ fn hear(buckets: &mut Vec<Bucket>, pool: Pool, told: &Told, now: i64) {
     buckets.push(shown);
 }
 
-fn load(connection: &Connection, did: &Did) -> Result<Vec<Bucket>, StoreError> {
+pub(crate) fn load(connection: &Connection, did: &Did) -> Result<Vec<Bucket>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT pool, policy, size, window_s, left, resets_at, told FROM bucket WHERE did = ?1
          ORDER BY pool DESC, window_s",

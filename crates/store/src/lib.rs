@@ -34,7 +34,8 @@
 //! - the handle: [`Store`]; how it fails: [`OpenError`], [`StoreError`]
 //! - what is to be written: [`Draft`], which becomes an [`Entry`]; what became of it: [`Outcome`]
 //! - attachments on their way: [`BlobFolder`]
-//! - rate limits: [`Bucket`]; what is known of a PDS: [`Server`]
+//! - rate limits: [`Bucket`]; what is known of a PDS: [`Server`]; all of it in one look:
+//!   [`Outlook`]
 //! - who is logged in: [`Login`]
 //! - one process at a time: [`Lock`]
 //!
@@ -52,6 +53,7 @@ mod lock;
 mod login;
 mod open;
 mod outbox;
+mod outlook;
 mod row;
 mod schema;
 mod server;
@@ -70,5 +72,6 @@ pub use outbox::{
     AcceptError, Accepted, Action, Blob, Draft, Entry, Failed, Forgotten, Key, MAX_PRIORITY,
     Outcome, PRIORITY_STEP, State, Waiting,
 };
+pub use outlook::Outlook;
 pub use server::Server;
 pub use store::Store;

@@ -15,6 +15,7 @@ use atcomms_lexicon::{AtUri, Cid, Did, Nsid, RecordKey, Tid};
 pub use self::accept::{AcceptError, Accepted, Draft, Key};
 pub use self::edit::Forgotten;
 pub use self::read::Waiting;
+pub(crate) use self::send::{next, next_due};
 pub use self::settle::{Failed, Outcome};
 
 /// The highest priority; the lowest is 0.

@@ -1,6 +1,6 @@
 //! What is known of a PDS.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
 use crate::store::Store;
@@ -23,19 +23,7 @@ impl Store {
     /// [`StoreError`] if it cannot be read.
     pub async fn server(&self, pds: &str) -> Result<Server, StoreError> {
         let pds = pds.to_owned();
-        self.read(move |connection| {
-            let server = connection
-                .prepare_cached("SELECT blob_limit, limited FROM server WHERE pds = ?1")?
-                .query_row([pds], |row| {
-                    Ok(Server {
-                        blob_limit: row.get(0)?,
-                        limited: row.get(1)?,
-                    })
-                })
-                .optional()?;
-            Ok(server.unwrap_or_default())
-        })
-        .await
+        self.read(move |connection| load(connection, &pds)).await
     }
 
     /// Notes what was learnt of a PDS; what is `None` stays as it was. Survives a killed process.
@@ -56,6 +44,19 @@ impl Store {
         })
         .await
     }
+}
+
+pub(crate) fn load(connection: &Connection, pds: &str) -> Result<Server, StoreError> {
+    let server = connection
+        .prepare_cached("SELECT blob_limit, limited FROM server WHERE pds = ?1")?
+        .query_row([pds], |row| {
+            Ok(Server {
+                blob_limit: row.get(0)?,
+                limited: row.get(1)?,
+            })
+        })
+        .optional()?;
+    Ok(server.unwrap_or_default())
 }
 
 impl Server {

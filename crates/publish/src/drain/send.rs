@@ -27,16 +27,20 @@ type Answer = Result<(Written, Vec<Option<Cid>>), XrpcError>;
 
 impl Drain {
     /// Sends a batch and stores what became of it.
-    pub(super) async fn send(&mut self, batch: Batch) -> Result<Next, StoreError> {
+    pub(super) async fn send(&mut self, batch: Batch, server: Server) -> Result<Next, StoreError> {
         let did = self.session.did().clone();
-        let points = self.counted(batch.points()).await?;
+        // Points are counted where the PDS counts them.
+        let points = match server.limited {
+            Some(false) => 0,
+            _ => batch.points(),
+        };
         self.store
             .mark_sent(&did, &batch.entries, points, now())
             .await?;
         self.store.reach("write.before").await;
         let answer = self.request(&batch.entries).await;
         self.store.reach("write.after").await;
-        self.hear(&answer).await?;
+        self.hear(&answer, server).await?;
         match answer {
             Ok((written, cids)) => {
                 self.pace.succeeded();
@@ -55,16 +59,6 @@ impl Drain {
             }
             Err(error) => self.unanswered(batch, &error).await,
         }
-    }
-
-    /// Points are counted where the PDS counts them.
-    async fn counted(&self, points: u64) -> Result<u64, StoreError> {
-        let server = self.store.server(self.session.pds().as_str()).await?;
-        Ok(if server.limited == Some(false) {
-            0
-        } else {
-            points
-        })
     }
 
     async fn request(&self, entries: &[Entry]) -> Answer {
@@ -94,7 +88,7 @@ impl Drain {
     }
 
     /// Takes in what an answer said of the rate limits, or that there are none.
-    async fn hear(&self, answer: &Answer) -> Result<(), StoreError> {
+    async fn hear(&self, answer: &Answer, server: Server) -> Result<(), StoreError> {
         let limit = match answer {
             Ok((written, _)) => written.limit.as_ref(),
             Err(XrpcError::RateLimited { limit, .. }) => limit.as_deref(),
@@ -106,7 +100,7 @@ impl Drain {
         }
         // A refusal without a word tells that there are limits; an answer without one, that there are none.
         let limited = limit.is_some() || answer.is_err();
-        if self.store.server(pds).await?.limited != Some(limited) {
+        if server.limited != Some(limited) {
             self.store
                 .note_server(pds, Server::with_limits(limited))
                 .await?;

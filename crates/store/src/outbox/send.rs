@@ -1,7 +1,7 @@
 //! What the one who sends does before it sends.
 
 use atcomms_lexicon::{Cid, Did};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{Action, Entry, read};
 use crate::bucket::{self, Pool};
@@ -17,21 +17,8 @@ impl Store {
     /// [`StoreError`] if it cannot be read.
     pub async fn next(&self, did: &Did, now: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let did = did.clone();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(move |connection| {
-            read::many(
-                connection,
-                "SELECT * FROM outbox AS entry
-                 WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND NOT EXISTS (
-                     SELECT 1 FROM outbox AS earlier
-                     WHERE earlier.did = entry.did AND earlier.collection = entry.collection
-                         AND earlier.rkey = entry.rkey AND earlier.state = 'pending'
-                         AND earlier.id < entry.id)
-                 ORDER BY rank, id LIMIT ?3",
-                params![did.as_str(), now, limit],
-            )
-        })
-        .await
+        self.read(move |connection| next(connection, &did, now, limit))
+            .await
     }
 
     /// When the first of the entries that may not be sent yet may be; `None` if there is none.
@@ -41,15 +28,8 @@ impl Store {
     /// [`StoreError`] if it cannot be read.
     pub async fn next_due(&self, did: &Did) -> Result<Option<i64>, StoreError> {
         let did = did.clone();
-        self.read(move |connection| {
-            let due = connection
-                .prepare_cached(
-                    "SELECT min(not_before) FROM outbox WHERE did = ?1 AND state = 'pending'",
-                )?
-                .query_row([did.as_str()], |row| row.get(0))?;
-            Ok(due)
-        })
-        .await
+        self.read(move |connection| next_due(connection, &did))
+            .await
     }
 
     /// Fixes what is written, now that the attachments are uploaded. Survives a killed process; after a
@@ -101,4 +81,31 @@ impl Store {
         })
         .await
     }
+}
+
+pub(crate) fn next(
+    connection: &Connection,
+    did: &Did,
+    now: i64,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    read::many(
+        connection,
+        "SELECT * FROM outbox AS entry
+         WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND NOT EXISTS (
+             SELECT 1 FROM outbox AS earlier
+             WHERE earlier.did = entry.did AND earlier.collection = entry.collection
+                 AND earlier.rkey = entry.rkey AND earlier.state = 'pending'
+                 AND earlier.id < entry.id)
+         ORDER BY rank, id LIMIT ?3",
+        params![did.as_str(), now, limit],
+    )
+}
+
+pub(crate) fn next_due(connection: &Connection, did: &Did) -> Result<Option<i64>, StoreError> {
+    let due = connection
+        .prepare_cached("SELECT min(not_before) FROM outbox WHERE did = ?1 AND state = 'pending'")?
+        .query_row([did.as_str()], |row| row.get(0))?;
+    Ok(due)
 }
