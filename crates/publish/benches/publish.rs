@@ -11,11 +11,11 @@
     reason = "a benchmark fails by panicking"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atcomms_devnet::Devnet;
 use atcomms_identity::tls;
-use atcomms_lexicon::{Did, Message};
+use atcomms_lexicon::{Did, Message, Tid};
 use atcomms_publish::{ExposeSecret, Publisher, Session, Store};
 use atcomms_reference_pds::{Options, ReferencePds};
 use futures::StreamExt;
@@ -29,7 +29,7 @@ const MANY: usize = 10_000;
 /// Requests of the plain loop: enough for a rate, on a PDS that commits a hundred a second.
 const PLAIN: usize = 500;
 /// Messages of the comparison of lone ones.
-const LONE: usize = 300;
+const LONE: u16 = 300;
 /// Messages of the run that only accepts.
 const ACCEPTED: usize = 40_000;
 /// Callers at once.
@@ -161,8 +161,10 @@ async fn lone(session: &Session, folder: &TempDir) -> (Duration, Duration) {
     let record = serde_json::to_value(message(session, "a small message")).unwrap();
     let (mut alone, mut through) = (Vec::new(), Vec::new());
     for n in 0..LONE {
+        // A key as the outbox gives it: the place in the tree has its price, too.
+        let rkey = Tid::from_parts(micros(), n).to_string();
         let start = Instant::now();
-        let body = json!({"rkey": format!("3kplain{n:06}"), "record": record, "swapRecord": null});
+        let body = json!({"rkey": rkey, "record": record, "swapRecord": null});
         plain.write("com.atproto.repo.putRecord", body).await;
         alone.push(start.elapsed());
         let start = Instant::now();
@@ -194,6 +196,11 @@ async fn accepted(session: &Session, folder: &TempDir) -> f64 {
         caller.await.unwrap();
     }
     ACCEPTED as f64 / start.elapsed().as_secs_f64()
+}
+
+fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_micros()).unwrap()
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
