@@ -1,5 +1,5 @@
-//! What survives: the outbox, the sessions and the budgets of an agent, in one SQLite file and a folder
-//! of blobs beside it, used by several processes at once.
+//! What survives: the outbox, the inbox, the sessions and the budgets of an agent, in one SQLite file and
+//! a folder of blobs beside it, used by several processes at once.
 //!
 //! ```
 //! use atcomms_store::{Action, Draft, Key, Store};
@@ -37,6 +37,7 @@
 //! - rate limits: [`Bucket`]; what is known of a PDS: [`Server`]; all of it in one look:
 //!   [`Outlook`]
 //! - who is logged in: [`Login`]
+//! - what was taken in by a durable [`Consumer`], and is not acknowledged yet: [`Event`]
 //! - one process at a time: [`Lock`]
 //!
 //! The file can be read with the `sqlite3` command; `.schema` says what the tables hold. It holds
@@ -47,8 +48,10 @@
 mod blobs;
 mod bucket;
 mod check;
+mod consumer;
 mod crash;
 mod error;
+mod inbox;
 mod lock;
 mod login;
 mod open;
@@ -63,9 +66,11 @@ mod writer;
 
 pub use blobs::{BlobFolder, CopiedBlob, CopyError};
 pub use bucket::{Bucket, Pool, Told};
+pub use consumer::{Consumer, RepositoryHead};
 #[cfg(feature = "crash-points")]
 pub use crash::CrashPlan;
 pub use error::{OpenError, StoreError};
+pub use inbox::{Change, Commit, Event, Intake, LeaseError, LeaseToken, Received, Terms};
 pub use lock::{Lock, Purpose};
 pub use login::Login;
 pub use outbox::{
@@ -73,5 +78,6 @@ pub use outbox::{
     Outcome, PRIORITY_STEP, State, Waiting,
 };
 pub use outlook::Outlook;
+pub use rusqlite;
 pub use server::Server;
 pub use store::Store;

@@ -16,6 +16,8 @@ pub enum Purpose {
     Drain,
     /// Renewing an account's session.
     Refresh,
+    /// Taking in what a durable consumer subscribes to.
+    Feed,
 }
 
 /// A lock that is held. Dropping it lets go.
@@ -29,7 +31,15 @@ impl Store {
     /// # Errors
     /// The lock's file cannot be made.
     pub fn try_lock(&self, did: &Did, purpose: Purpose) -> Result<Option<Lock>, StoreError> {
-        let file = self.lock_file(did, purpose)?;
+        self.try_lock_named(purpose, did.as_str())
+    }
+
+    pub(crate) fn try_lock_named(
+        &self,
+        purpose: Purpose,
+        name: &str,
+    ) -> Result<Option<Lock>, StoreError> {
+        let file = self.lock_file(purpose, name)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -42,18 +52,19 @@ impl Store {
     /// # Errors
     /// The lock's file cannot be made.
     pub fn lock(&self, did: &Did, purpose: Purpose) -> Result<Lock, StoreError> {
-        let file = self.lock_file(did, purpose)?;
+        let file = self.lock_file(purpose, did.as_str())?;
         file.lock()?;
         Ok(Lock(file))
     }
 
-    fn lock_file(&self, did: &Did, purpose: Purpose) -> Result<File, StoreError> {
+    fn lock_file(&self, purpose: Purpose, name: &str) -> Result<File, StoreError> {
         let purpose = match purpose {
             Purpose::Drain => "drain",
             Purpose::Refresh => "refresh",
+            Purpose::Feed => "feed",
         };
         // A DID has no slash; its colons and percent signs are fine in a file's name.
-        let path = beside(self.path(), &format!("lock-{purpose}-{did}"));
+        let path = beside(self.path(), &format!("lock-{purpose}-{name}"));
         Ok(private().create(true).truncate(false).open(path)?)
     }
 }

@@ -1,0 +1,123 @@
+//! Durable consumers: named subscriptions that go on where they were.
+
+use atcomms_lexicon::{Cid, Did, Tid};
+use rusqlite::params;
+
+use crate::error::StoreError;
+use crate::lock::{Lock, Purpose};
+use crate::row::parsed;
+use crate::store::Store;
+use crate::writer::Durability;
+
+/// A consumer of this store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    pub(crate) id: i64,
+    /// Its name.
+    pub name: String,
+}
+
+/// The newest commit of a repository that a consumer has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryHead {
+    /// The repository.
+    pub did: Did,
+    /// The commit's rev.
+    pub rev: Tid,
+    /// The root of its tree.
+    pub data: Cid,
+}
+
+impl Store {
+    /// The consumer of this name, made if there is none. Survives a killed process. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn consumer(&self, name: &str, now: i64) -> Result<Consumer, StoreError> {
+        let name = name.to_owned();
+        self.write("consumer", Durability::Process, move |connection| {
+            connection.execute(
+                "INSERT OR IGNORE INTO consumer (name, created_at) VALUES (?1, ?2)",
+                params![name, now],
+            )?;
+            let id = connection.query_row(
+                "SELECT id FROM consumer WHERE name = ?1",
+                [&name],
+                |row| row.get(0),
+            )?;
+            Ok(Consumer { id, name })
+        })
+        .await
+    }
+
+    /// The consumers of this store, by name. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT id, name FROM consumer ORDER BY name")?;
+            let rows = statement.query_map([], |row| {
+                Ok(Consumer {
+                    id: row.get(0)?,
+                    name: row.get(1)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Takes the right to feed a consumer, if no other process has it.
+    ///
+    /// # Errors
+    /// The lock's file cannot be made.
+    pub fn try_feed(&self, consumer: &Consumer) -> Result<Option<Lock>, StoreError> {
+        self.try_lock_named(Purpose::Feed, &consumer.id.to_string())
+    }
+
+    /// How far a consumer has taken in a host's stream; `None` if it has seen nothing of it.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn cursors(&self, consumer: &Consumer) -> Result<Vec<(String, i64)>, StoreError> {
+        let id = consumer.id;
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT host, seq FROM cursor WHERE consumer_id = ?1 ORDER BY host",
+            )?;
+            let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The heads of the repositories that a consumer has verified, the most recent first. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn heads(
+        &self,
+        consumer: &Consumer,
+        limit: usize,
+    ) -> Result<Vec<RepositoryHead>, StoreError> {
+        let id = consumer.id;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT did, rev, data FROM repository WHERE consumer_id = ?1 ORDER BY at DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![id, limit], |row| {
+                Ok(RepositoryHead {
+                    did: parsed(row, "did")?,
+                    rev: parsed(row, "rev")?,
+                    data: parsed(row, "data")?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+}

@@ -1,0 +1,125 @@
+//! Looking into the inbox, and what a person does with dead events.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Change, Event, Received};
+use crate::consumer::Consumer;
+use crate::error::StoreError;
+use crate::row::{parsed, parsed_or_none};
+use crate::store::Store;
+use crate::writer::Durability;
+
+impl Store {
+    /// The events of a consumer that are not acknowledged yet, or with `dead` those that are dead, from
+    /// `after` (the number of an event) on. Looking hands nothing out. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn inbox(
+        &self,
+        consumer: &Consumer,
+        dead: bool,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Received>, StoreError> {
+        let id = consumer.id;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |connection| {
+            let state = if dead { "dead" } else { "waiting" };
+            let mut statement = connection.prepare_cached(
+                "SELECT * FROM inbox WHERE consumer_id = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+            )?;
+            let rows = statement.query_map(params![id, state, after, limit], waiting)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Has a dead event delivered again, as if it had never been handed out. False if there is no such
+    /// event. Survives a killed process. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn deliver_again(&self, event: i64) -> Result<bool, StoreError> {
+        self.write("deliver_again", Durability::Process, move |connection| {
+            let changed = connection.execute(
+                "UPDATE inbox SET state = 'waiting', attempts = 0, visible_at = 0, lease = NULL, reason = NULL
+                 WHERE id = ?1 AND state = 'dead'",
+                [event],
+            )?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+
+    /// Forgets a dead event. False if there is no such event. Survives a killed process. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn bury(&self, event: i64) -> Result<bool, StoreError> {
+        self.write("bury", Durability::Process, move |connection| {
+            let deleted = connection.execute(
+                "DELETE FROM inbox WHERE id = ?1 AND state = 'dead'",
+                [event],
+            )?;
+            Ok(deleted > 0)
+        })
+        .await
+    }
+}
+
+pub(super) fn one(connection: &Connection, id: i64) -> Result<Option<Received>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT * FROM inbox WHERE id = ?1")?
+        .query_row([id], waiting)
+        .optional()?;
+    Ok(found)
+}
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Received> {
+    Ok(Received {
+        id: row.get("id")?,
+        event: event(row)?,
+        received_at: row.get("received_at")?,
+        attempts: row.get("attempts")?,
+        dead: row.get_ref("state")?.as_str()? == "dead",
+        reason: row.get("reason")?,
+    })
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        did: parsed(row, "did")?,
+        collection: parsed(row, "collection")?,
+        rkey: parsed(row, "rkey")?,
+        change: change(row)?,
+        rev: parsed(row, "rev")?,
+        cid: parsed_or_none(row, "cid")?,
+        commit: parsed(row, "commit_cid")?,
+        record: row.get("record")?,
+        trust: row.get("trust")?,
+        continuity: row.get("continuity")?,
+        undecodable: row.get("undecodable")?,
+        live: row.get("live")?,
+        source: row.get("source")?,
+        seq: row.get("seq")?,
+    })
+}
+
+fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    match row.get_ref("action")?.as_str() {
+        Ok("create") => Ok(Change::Create),
+        Ok("update") => Ok(Change::Update),
+        Ok("delete") => Ok(Change::Delete),
+        // The table's own check lets nothing else in.
+        _ => {
+            let index = row.as_ref().column_index("action").unwrap_or(0);
+            Err(rusqlite::Error::InvalidColumnType(
+                index,
+                "action".to_owned(),
+                Type::Text,
+            ))
+        }
+    }
+}

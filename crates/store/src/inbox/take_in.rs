@@ -1,0 +1,113 @@
+//! From the stream into the inbox: events, heads and cursor in one transaction (promise P5).
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Event;
+use crate::consumer::{Consumer, RepositoryHead};
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::writer::Durability;
+
+/// One commit, as it is taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Its repository's state after it; `None` if it was not verified, and moves nothing.
+    pub head: Option<RepositoryHead>,
+    /// Its events, in their order.
+    pub events: Vec<Event>,
+}
+
+/// What is taken in together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Intake {
+    /// Commits, in the order in which they are delivered.
+    pub commits: Vec<Commit>,
+    /// How far the hosts' streams are taken in with this.
+    pub cursors: Vec<(String, i64)>,
+}
+
+impl Store {
+    /// Takes commits in, all or none, and returns how many events are new: a commit that is not newer
+    /// than its repository's head is dropped whole (promise P3). Survives a killed process; a power
+    /// loss takes back events, heads and cursor together. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept: then nothing of it is.
+    pub async fn take_in(
+        &self,
+        consumer: &Consumer,
+        intake: Intake,
+        now: i64,
+    ) -> Result<u64, StoreError> {
+        let id = consumer.id;
+        self.write("take_in", Durability::Process, move |connection| {
+            let mut new = 0;
+            for commit in &intake.commits {
+                new += take_in(connection, id, commit, now)?;
+            }
+            for (host, seq) in &intake.cursors {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO cursor VALUES (?1, ?2, ?3)
+                         ON CONFLICT DO UPDATE SET seq = max(seq, ?3)",
+                    )?
+                    .execute(params![id, host, seq])?;
+            }
+            Ok(new)
+        })
+        .await
+    }
+}
+
+fn take_in(
+    connection: &Connection,
+    consumer: i64,
+    commit: &Commit,
+    now: i64,
+) -> Result<u64, StoreError> {
+    if let Some(head) = &commit.head {
+        let known: Option<String> = connection
+            .prepare_cached("SELECT rev FROM repository WHERE consumer_id = ?1 AND did = ?2")?
+            .query_row(params![consumer, head.did.as_str()], |row| row.get(0))
+            .optional()?;
+        // TIDs sort as text as they do as numbers.
+        if known.is_some_and(|known| known >= head.rev.to_string()) {
+            return Ok(0);
+        }
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO repository VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+                consumer,
+                head.did.as_str(),
+                head.rev.to_string(),
+                head.data.to_string(),
+                now
+            ])?;
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO inbox (consumer_id, did, collection, rkey, action, rev, cid, commit_cid, record, trust,
+             continuity, undecodable, live, source, seq, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?;
+    for event in &commit.events {
+        statement.execute(params![
+            consumer,
+            event.did.as_str(),
+            event.collection.as_str(),
+            event.rkey.as_str(),
+            event.change.as_str(),
+            event.rev.to_string(),
+            event.cid.map(|cid| cid.to_string()),
+            event.commit.to_string(),
+            event.record,
+            event.trust,
+            event.continuity,
+            event.undecodable,
+            event.live,
+            event.source,
+            event.seq,
+            now
+        ])?;
+    }
+    Ok(u64::try_from(commit.events.len()).unwrap_or(u64::MAX))
+}
