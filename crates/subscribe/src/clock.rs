@@ -9,3 +9,8 @@ pub(crate) fn micros() -> u64 {
         .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// Milliseconds since 1970, the unit of the store.
+pub(crate) fn millis() -> i64 {
+    i64::try_from(micros() / 1000).unwrap_or(i64::MAX)
+}

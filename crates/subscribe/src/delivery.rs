@@ -87,10 +87,14 @@ impl Delivery {
                 return Err(Undecodable {
                     uri: self.uri,
                     cid: self.cid,
+                    action: self.action,
                     rev: self.rev,
+                    commit: self.commit,
                     author: self.author,
                     reason,
                     bytes: self.bytes.unwrap_or_default(),
+                    source: self.source,
+                    seq: self.seq,
                 });
             }
         };
@@ -108,12 +112,20 @@ pub struct Undecodable {
     pub uri: AtUri,
     /// Its content, by hash.
     pub cid: Option<Cid>,
+    /// What was done.
+    pub action: Action,
     /// The revision that brought it.
     pub rev: Tid,
+    /// The signed commit, by hash.
+    pub commit: Cid,
     /// Whose repository it is in.
     pub author: Did,
     /// What is wrong with it.
     pub reason: String,
     /// The record as it was signed.
     pub bytes: Bytes,
+    /// The host that it came from.
+    pub r#source: Arc<str>,
+    /// Its sequence number there.
+    pub seq: i64,
 }

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
 use futures::stream::{FuturesUnordered, SelectAll};
-use futures::{Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::sink::Sink;
 use crate::source::SourceEvent;
 use crate::source::firehose::Progress;
-use crate::subscription::{Item, StreamError};
+use crate::subscription::StreamError;
 
 /// One source as the driver drives it.
 pub(crate) struct Feed {
@@ -40,6 +41,11 @@ const LOOKUPS_AT_ONCE: usize = 32;
 /// How long the end of an idle subscription waits for keys that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
+/// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
+const FRAMES_TOGETHER: usize = 4096;
+/// Commits that are stored together: enough that the transaction itself costs little.
+const COMMITS_TOGETHER: usize = 512;
+
 type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
 
@@ -50,7 +56,7 @@ pub(crate) struct Driver {
     events: Events,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
-    items: mpsc::Sender<Item>,
+    sink: Sink,
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
     idle: Option<Duration>,
@@ -61,7 +67,7 @@ impl Driver {
         engine: Engine,
         resolver: Resolver,
         feeds: Vec<Feed>,
-        items: mpsc::Sender<Item>,
+        sink: Sink,
         links: watch::Sender<Links>,
         counters: Arc<Counters>,
         idle: Option<Duration>,
@@ -84,7 +90,7 @@ impl Driver {
             events,
             lookups: Lookups::new(),
             at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
-            items,
+            sink,
             links,
             counters,
             idle,
@@ -103,7 +109,7 @@ impl Driver {
                 .map(|at| Duration::from_micros(at.saturating_sub(micros())));
             tokio::select! {
                 biased;
-                () = self.items.closed() => return,
+                () = self.sink.closed() => break,
                 Some((did, answer)) = self.lookups.next(), if !self.lookups.is_empty() => {
                     self.engine.resolved(&did, answer, micros());
                 }
@@ -120,21 +126,63 @@ impl Driver {
                     let idle = self.idle.unwrap_or_default();
                     let until = last_event + idle;
                     if until <= Instant::now() && self.lookups.is_empty() {
-                        return;
+                        break;
                     }
                     if until + KEY_GRACE <= Instant::now() {
                         self.engine.give_up();
-                        return;
+                        break;
                     }
                     let next = until.max(Instant::now() + idle.min(Duration::from_millis(100)));
                     silence.as_mut().reset(next.into());
                     continue;
                 }
             }
-            if !self.carry_out().await {
-                return;
+            if !self.carry_out().await || !self.gather(&mut last_event).await {
+                break;
             }
         }
+        self.keep(true).await;
+    }
+
+    /// For an inbox: takes in what is there already, so that many commits share one transaction, and
+    /// stores it. False when the subscription is over.
+    async fn gather(&mut self, last_event: &mut Instant) -> bool {
+        if self.sink.keeper().is_none() {
+            return true;
+        }
+        for _ in 0..FRAMES_TOGETHER {
+            let gathered = self.sink.keeper().map_or(0, |keeper| keeper.gathered());
+            if gathered >= COMMITS_TOGETHER {
+                break;
+            }
+            let Some(Some((index, event))) = self.events.next().now_or_never() else {
+                break;
+            };
+            if let SourceEvent::Frame(_) = event {
+                *last_event = Instant::now();
+            }
+            self.source(index, event, *last_event);
+            if !self.carry_out().await {
+                return false;
+            }
+        }
+        self.keep(false).await;
+        true
+    }
+
+    /// For an inbox: stores what was gathered, and how far the sources are taken in.
+    async fn keep(&mut self, last: bool) {
+        let Some(keeper) = self.sink.keeper() else {
+            return;
+        };
+        let cursors = self.hosts.iter().enumerate().filter_map(|(index, host)| {
+            let seq = match self.engine.first_unsettled(index) {
+                Some(first) => first.checked_sub(1)?,
+                None => host.progress.get()?,
+            };
+            Some((host.name.to_string(), seq))
+        });
+        keeper.store(cursors.collect(), last).await;
     }
 
     fn source(&mut self, index: SourceIndex, event: SourceEvent, now: Instant) {
@@ -178,18 +226,18 @@ impl Driver {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Deliver(delivery) => {
-                    if self.items.send(Item::Delivery(delivery)).await.is_err() {
+                    if !self.sink.deliver(delivery).await {
                         return false;
                     }
                 }
                 Output::Undecodable(undecodable) => {
-                    if self
-                        .items
-                        .send(Item::Undecodable(undecodable))
-                        .await
-                        .is_err()
-                    {
+                    if !self.sink.undecodable(undecodable).await {
                         return false;
+                    }
+                }
+                Output::Settled { head, .. } => {
+                    if let Some(keeper) = self.sink.keeper() {
+                        keeper.settled(head);
                     }
                 }
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
@@ -203,9 +251,9 @@ impl Driver {
                     host.refused = true;
                     let host = host.name.to_string();
                     if self.hosts.iter().all(|host| host.refused) {
-                        // The subscriber may be gone already: then there is nobody left to tell.
-                        let stopped = Item::Stopped(StreamError::Refused { host, error });
-                        let _ = self.items.send(stopped).await;
+                        self.sink
+                            .stopped(StreamError::Refused { host, error })
+                            .await;
                         return false;
                     }
                 }

@@ -9,14 +9,14 @@ mod judgement;
 mod order;
 mod repository;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use atcomms_lexicon::{Did, Tid};
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, Frame, Kind};
-use atcomms_repo::verify::{Limits, OpenCommit};
+use atcomms_repo::verify::{Head, Limits, OpenCommit};
 use bytes::Bytes;
 
 use self::order::{HISTORY_MICROS, Order, Ticket};
@@ -64,6 +64,13 @@ pub(crate) enum KeyAnswer {
 pub(crate) enum Output {
     Deliver(Delivery),
     Undecodable(Undecodable),
+    /// All that this commit has for the subscriber has been said; and what its repository's head is from
+    /// here on, if it was verified.
+    Settled {
+        source: SourceIndex,
+        seq: i64,
+        head: Option<(Did, Head)>,
+    },
     /// Look up the key of this repository, past the cache if `fresh`, not before `after`.
     Resolve {
         did: Did,
@@ -90,6 +97,8 @@ pub(crate) struct Engine {
     held_bytes: usize,
     questions: VecDeque<Output>,
     order: Order,
+    /// Commits that are not settled yet, by source and sequence number: no cursor may pass them.
+    unsettled: BTreeSet<(SourceIndex, i64)>,
     counters: Arc<Counters>,
 }
 
@@ -108,13 +117,32 @@ impl Engine {
             held_bytes: 0,
             questions: VecDeque::new(),
             order: Order::default(),
+            unsettled: BTreeSet::new(),
             counters,
         }
     }
 
+    /// Takes in what was verified by an earlier run.
+    pub(crate) fn remember(&mut self, did: &Did, head: Head) {
+        let followed = self.scope.follows(did.as_str());
+        self.repositories.entry(did, followed).head = Some(head);
+    }
+
+    /// The first commit of a source that is not settled yet, by its sequence number.
+    pub(crate) fn first_unsettled(&self, source: SourceIndex) -> Option<i64> {
+        let mut of_source = self
+            .unsettled
+            .range((source, i64::MIN)..=(source, i64::MAX));
+        of_source.next().map(|(_, seq)| *seq)
+    }
+
     /// What to do next: questions first, then deliveries in their order.
     pub(crate) fn poll(&mut self) -> Option<Output> {
-        self.questions.pop_front().or_else(|| self.order.pop())
+        let output = self.questions.pop_front().or_else(|| self.order.pop());
+        if let Some(Output::Settled { source, seq, .. }) = &output {
+            self.unsettled.remove(&(*source, *seq));
+        }
+        output
     }
 
     /// When [`Engine::tick`] has something to do, in microseconds.
@@ -144,7 +172,19 @@ impl Engine {
                 let did = peek.did().unwrap_or_default();
                 if self.scope.wants_commit(did, peek.op_paths()) {
                     match did.parse::<Did>() {
-                        Ok(did) => self.commit(source, did, bytes, now),
+                        Ok(did) => {
+                            let held = Held {
+                                source,
+                                seq: seq.unwrap_or_default(),
+                                bytes,
+                                ticket: None,
+                            };
+                            let of = (source, held.seq);
+                            self.unsettled.insert(of);
+                            if !self.commit(held, did, now) {
+                                self.unsettled.remove(&of);
+                            }
+                        }
                         Err(_) => self.counters.rejected("did_syntax"),
                     }
                 }
@@ -214,7 +254,7 @@ impl Engine {
                 if asked_fresh && let Some(held) = repository.held.pop_front() {
                     self.held_bytes -= held.bytes.len();
                     self.counters.rejected("signature");
-                    self.order.done(held.ticket);
+                    self.settled(&held, None);
                 }
                 self.without_key(did, now);
             }
@@ -228,7 +268,8 @@ impl Engine {
         }
     }
 
-    fn commit(&mut self, source: SourceIndex, did: Did, bytes: Bytes, now: u64) {
+    /// False if nothing more will be heard of it.
+    fn commit(&mut self, mut held: Held, did: Did, now: u64) -> bool {
         let followed = self.scope.follows(did.as_str());
         let repository = self.repositories.entry(&did, followed);
         let ready = match &mut repository.key {
@@ -246,68 +287,44 @@ impl Engine {
             }
             _ => None,
         };
-        match ready {
-            // With the key at hand and nobody waiting, there is nothing to wait for.
-            Some((key, fresh)) if self.order.is_empty() => {
-                self.judge(
-                    Held {
-                        source,
-                        bytes,
-                        ticket: None,
-                    },
-                    &did,
-                    Some(&key),
-                    fresh,
-                    now,
-                );
-            }
-            Some((key, fresh)) => {
-                let ticket = self.ticket(&did, &bytes, now);
-                self.judge(
-                    Held {
-                        source,
-                        bytes,
-                        ticket,
-                    },
-                    &did,
-                    Some(&key),
-                    fresh,
-                    now,
-                );
-            }
-            None => self.hold(source, did, bytes, followed, now),
+        let Some((key, fresh)) = ready else {
+            return self.hold(held, did, followed, now);
+        };
+        // With the key at hand and nobody waiting, there is nothing to wait for.
+        if !self.order.is_empty() {
+            held.ticket = self.ticket(&did, &held.bytes, now);
         }
+        self.judge(held, &did, Some(&key), fresh, now);
+        true
     }
 
     /// Keeps a commit until its author's key is there. What cannot be believed under any key is refused
     /// before anybody is asked.
-    fn hold(&mut self, source: SourceIndex, did: Did, bytes: Bytes, followed: bool, now: u64) {
-        if let Err(reason) = opens(&bytes, now) {
+    fn hold(&mut self, mut held: Held, did: Did, followed: bool, now: u64) -> bool {
+        if let Err(reason) = opens(&held.bytes, now) {
             self.counters.rejected(reason);
-            return;
+            return false;
         }
         let Some(repository) = self.repositories.get_mut(&did) else {
-            return;
+            return false;
         };
         let budget = if followed {
             HELD_BYTES
         } else {
             HELD_BYTES_OF_STRANGERS
         };
-        if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes.len() > budget {
+        let bytes = held.bytes.len();
+        if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes > budget {
             self.counters.rejected("held_too_long");
-            return;
+            return false;
         }
-        self.held_bytes += bytes.len();
-        let ticket = self.ticket(&did, &bytes, now);
+        self.held_bytes += bytes;
+        held.ticket = self.ticket(&did, &held.bytes, now);
         if let Some(repository) = self.repositories.get_mut(&did) {
-            repository.held.push_back(Held {
-                source,
-                bytes,
-                ticket,
-            });
+            repository.held.push_back(held);
         }
         self.ask(&did, false);
+        true
     }
 
     /// A place in the queue for history, and for what comes after history of its own repository.
@@ -370,6 +387,14 @@ impl Engine {
             self.held_bytes -= held.bytes.len();
             self.judge(held, did, None, true, now);
         }
+    }
+
+    /// Says that nothing more comes of a commit.
+    fn settled(&mut self, held: &Held, head: Option<(Did, Head)>) {
+        let (source, seq) = (held.source, held.seq);
+        self.order
+            .put(held.ticket, Output::Settled { source, seq, head });
+        self.order.done(held.ticket);
     }
 
     /// Puts a commit back to the front: a fresh key may prove it.

@@ -6,8 +6,10 @@
 //! full (hashes, signature, operations against the signed tree) before anything of it is delivered. What
 //! fails is counted by reason ([`Summary`]) and never ends the stream.
 //!
-//! Nothing is kept on disk: a subscription begins live or from a cursor, and what was delivered is
-//! forgotten with the process.
+//! A [`Subscription`] keeps nothing on disk: it begins live or from a cursor, and what was delivered is
+//! forgotten with the process. [`Subscriber::durable`] makes it an [`Inbox`]: what comes is stored first,
+//! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
+//! where this one was.
 //!
 //! ```
 //! use atcomms_devnet::Devnet;
@@ -30,18 +32,27 @@ mod connection;
 mod counters;
 mod delivery;
 mod driver;
+mod durable;
 mod engine;
+mod inbox;
+mod intake;
+mod leased;
 mod proof;
 mod scope;
+mod sink;
 mod source;
 mod subscriber;
 mod subscription;
 mod trust;
 
 pub use atcomms_repo::frame::Action;
+pub use atcomms_store::LeaseError;
 pub use connection::Connection;
 pub use counters::Summary;
 pub use delivery::{Delivery, Undecodable};
+pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT};
+pub use inbox::Inbox;
+pub use leased::Leased;
 pub use proof::{ProofError, Proven, prove};
 pub use scope::{CollectionPattern, PatternError, Scope, Who};
 pub use source::{From, FromError, Source, SourceError};

@@ -7,13 +7,17 @@ use std::time::Duration;
 use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
 use atcomms_repo::frame::Action;
+use atcomms_repo::verify::Head;
+use atcomms_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
 use crate::driver::{Driver, Feed};
+use crate::durable::Durable;
 use crate::engine::Engine;
 use crate::scope::{CollectionPattern, Scope, Who};
+use crate::sink::Sink;
 use crate::source::firehose::{self, Progress};
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
@@ -23,8 +27,8 @@ use crate::trust::Trust;
 /// busy while the next socket read is parsed, and small beside one frame.
 const DELIVERIES_WAITING: usize = 256;
 
-/// What a [`Subscriber`] lacks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a [`Subscriber`] does not start.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// There is nothing to watch.
@@ -33,6 +37,9 @@ pub enum SubscribeError {
     /// Nobody is watched.
     #[error("the list of peers is empty: name at least one, or use anyone()")]
     NoPeers,
+    /// The store of a durable consumer fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Says what to watch; [`Subscriber::start`] begins. The default is every `agent.comms.*` record of
@@ -120,22 +127,64 @@ impl Subscriber {
         self
     }
 
+    /// Keeps what is delivered in a store, under a name, until it is acknowledged: the next subscription
+    /// of this name, in this process or another, goes on where this one was.
+    pub fn durable(self, store: Store, name: impl Into<String>) -> Durable {
+        Durable::new(self, store, name.into())
+    }
+
     /// Starts watching, within a Tokio runtime.
     ///
     /// # Errors
     /// There is no source, or the list of peers is empty.
     pub fn start(self) -> Result<Subscription, SubscribeError> {
+        self.check()?;
+        let (items, received) = mpsc::channel(DELIVERIES_WAITING);
+        let (links, seen) = watch::channel(Links::default());
+        let connection = Connection::new(self.sources.len(), seen);
+        let counters = Arc::new(Counters::new());
+        let driver = self.drive(
+            Sink::Hands(items),
+            Before::default(),
+            links,
+            counters.clone(),
+        );
+        let task = tokio::spawn(driver.run());
+        Ok(Subscription::new(received, connection, counters, task))
+    }
+
+    /// How many hosts are watched.
+    pub(crate) fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SubscribeError> {
         if self.sources.is_empty() {
             return Err(SubscribeError::NoSource);
         }
         if matches!(&self.who, Who::Peers(peers) if peers.is_empty()) {
             return Err(SubscribeError::NoPeers);
         }
+        Ok(())
+    }
+
+    /// Puts the parts together, to go on from what was before.
+    pub(crate) fn drive(
+        &self,
+        sink: Sink,
+        before: Before,
+        links: watch::Sender<Links>,
+        counters: Arc<Counters>,
+    ) -> Driver {
         let feeds: Vec<Feed> = self
             .sources
             .iter()
             .map(|source| {
                 let progress = Progress::new();
+                let mut cursors = before.cursors.iter();
+                if let Some((_, seq)) = cursors.find(|(host, _)| host == source.host()) {
+                    progress.set(*seq);
+                }
                 Feed {
                     host: source.host().into(),
                     events: firehose::events(source, self.from, progress.clone()),
@@ -143,23 +192,33 @@ impl Subscriber {
                 }
             })
             .collect();
-        let counters = Arc::new(Counters::new());
-        let scope = Scope::new(self.who, self.collections, self.actions);
-        let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
-        let engine = Engine::new(scope, self.trust, hosts, counters.clone());
-        let (items, received) = mpsc::channel(DELIVERIES_WAITING);
-        let (links, seen) = watch::channel(Links::default());
-        let connection = Connection::new(feeds.len(), seen);
-        let driver = Driver::new(
-            engine,
-            self.resolver,
-            feeds,
-            items,
-            links,
-            counters.clone(),
-            self.idle,
+        let scope = Scope::new(
+            self.who.clone(),
+            self.collections.clone(),
+            self.actions.clone(),
         );
-        let task = tokio::spawn(driver.run());
-        Ok(Subscription::new(received, connection, counters, task))
+        let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
+        let mut engine = Engine::new(scope, self.trust, hosts, counters.clone());
+        for (did, head) in &before.heads {
+            engine.remember(did, *head);
+        }
+        Driver::new(
+            engine,
+            self.resolver.clone(),
+            feeds,
+            sink,
+            links,
+            counters,
+            self.idle,
+        )
     }
+}
+
+/// What an earlier run of the same subscription came to.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    /// How far each host's stream was taken in.
+    pub(crate) cursors: Vec<(String, i64)>,
+    /// The repositories that were verified.
+    pub(crate) heads: Vec<(Did, Head)>,
 }

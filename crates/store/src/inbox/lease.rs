@@ -155,6 +155,25 @@ impl Store {
         .await
     }
 
+    /// Gives an event back that nobody has looked at: it comes again at once, and this time does not
+    /// count. One that is not ours any more is given back already. Survives a killed process.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn give_back(&self, event: i64, token: LeaseToken) -> Result<(), StoreError> {
+        self.write("give_back", Durability::Process, move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE inbox SET lease = NULL, visible_at = 0, attempts = attempts - 1
+                     WHERE id = ?1 AND lease = ?2",
+                )?
+                .execute(params![event, token.0])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps an event until `until` (milliseconds since 1970): it is being worked on. Survives a killed
     /// process. Cancel safe.
     ///

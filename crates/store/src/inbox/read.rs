@@ -36,6 +36,23 @@ impl Store {
         .await
     }
 
+    /// How many events of a consumer are not acknowledged and not dead. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be counted.
+    pub async fn inbox_len(&self, consumer: &Consumer) -> Result<u64, StoreError> {
+        let id = consumer.id;
+        self.read(move |connection| {
+            let count = connection
+                .prepare_cached(
+                    "SELECT count(*) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'",
+                )?
+                .query_row([id], |row| row.get(0))?;
+            Ok(count)
+        })
+        .await
+    }
+
     /// Has a dead event delivered again, as if it had never been handed out. False if there is no such
     /// event. Survives a killed process. Cancel safe.
     ///

@@ -47,12 +47,16 @@ impl Engine {
                     .err()
                     .map_or("frame_malformed", |error| error.reason());
                 self.counters.rejected(reason);
-                self.order.done(held.ticket);
+                self.settled(&held, None);
                 return;
             }
         };
+        let mut head = None;
         match self.verdict(&frame, did, key, last, now) {
-            Verdict::Believed(commit, trust) => self.believe(&held, &frame, commit, trust),
+            Verdict::Believed(commit, trust) => {
+                head = (trust == Trust::Verified).then(|| (did.clone(), commit.head()));
+                self.believe(&held, &frame, commit, trust);
+            }
             Verdict::Duplicate(events) => self.counters.duplicates(events),
             Verdict::Doubted => {
                 self.hold_again(held, did);
@@ -63,7 +67,7 @@ impl Engine {
                 self.counters.rejected(reason);
             }
         }
-        self.order.done(held.ticket);
+        self.settled(&held, head);
     }
 
     fn verdict(
@@ -164,10 +168,14 @@ impl Engine {
                         Output::Undecodable(Undecodable {
                             uri,
                             cid: op.cid(),
+                            action: op.action(),
                             rev,
+                            commit: cid,
                             author: did.clone(),
                             reason,
                             bytes,
+                            source: source.clone(),
+                            seq: frame.seq,
                         }),
                     );
                     continue;

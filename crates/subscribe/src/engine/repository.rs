@@ -33,6 +33,7 @@ pub(super) enum Key {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) source: SourceIndex,
+    pub(super) seq: i64,
     pub(super) bytes: Bytes,
     /// Its place in the queue, if it has one.
     pub(super) ticket: Option<Ticket>,
@@ -121,6 +122,7 @@ mod tests {
         };
         repositories.entry(&did(1), false).held.push_back(Held {
             source: 0,
+            seq: 1,
             bytes: Bytes::new(),
             ticket: None,
         });

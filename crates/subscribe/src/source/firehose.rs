@@ -72,7 +72,7 @@ impl Progress {
         self.0.stopped.store(true, Relaxed);
     }
 
-    fn get(&self) -> Option<i64> {
+    pub(crate) fn get(&self) -> Option<i64> {
         Some(self.0.seq.load(Relaxed)).filter(|seq| *seq >= 0)
     }
 }

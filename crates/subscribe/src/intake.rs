@@ -1,0 +1,222 @@
+//! From the engine into the inbox of a durable consumer: commits are gathered, and stored together with
+//! how far each source was taken in. The cursor never passes what is not stored (promise P5).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use atcomms_lexicon::Did;
+use atcomms_repo::frame::Action;
+use atcomms_repo::verify::Head;
+use atcomms_store::{Change, Commit, Consumer, Event, Intake, RepositoryHead, Store};
+use tokio::sync::watch;
+
+use crate::clock::millis;
+use crate::delivery::{Delivery, Undecodable};
+use crate::subscription::StreamError;
+
+/// Events that may wait in the inbox; beyond that, reading pauses until some are acknowledged. The disk
+/// holds them, and the host its stream.
+const MAX_WAITING: u64 = 100_000;
+
+/// How often the inbox is looked at while it is full.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is tried again to store something while the store fails: a full disk, say.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A cursor that has moved alone, past frames of no interest, is stored this often. A killed process
+/// reads that much again, and delivers nothing of it twice.
+const CURSOR_EVERY: Duration = Duration::from_secs(1);
+
+/// What the keeper tells the inbox's handle.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fed {
+    /// How many events were stored.
+    pub(crate) events: u64,
+    /// Why nothing more comes.
+    pub(crate) error: Option<StreamError>,
+}
+
+pub(crate) struct Keeper {
+    store: Store,
+    consumer: Consumer,
+    /// Commits that are settled, and not stored yet.
+    intake: Intake,
+    /// Events of the commit that is being said.
+    events: Vec<Event>,
+    stored: HashMap<String, i64>,
+    stored_at: Instant,
+    /// How many events wait in the inbox, at most.
+    waiting: u64,
+    fed: watch::Sender<Fed>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        store: Store,
+        consumer: Consumer,
+        cursors: Vec<(String, i64)>,
+        fed: watch::Sender<Fed>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            store,
+            consumer,
+            intake: Intake::default(),
+            events: Vec::new(),
+            stored: cursors.into_iter().collect(),
+            stored_at: Instant::now(),
+            // Counted before the first is stored.
+            waiting: MAX_WAITING,
+            fed,
+            stop,
+        }
+    }
+
+    pub(crate) async fn closed(&mut self) {
+        // An error means that the handle is gone, which is an end, too.
+        drop(self.stop.wait_for(|stop| *stop).await);
+    }
+
+    pub(crate) fn deliver(&mut self, delivery: Delivery) {
+        self.events.push(Event {
+            did: delivery.author,
+            collection: delivery.collection,
+            rkey: delivery.rkey,
+            change: change(delivery.action),
+            rev: delivery.rev,
+            cid: delivery.cid,
+            commit: delivery.commit,
+            record: delivery.bytes.map(Into::into),
+            trust: Some(delivery.trust.as_str().to_owned()),
+            continuity: Some(delivery.continuity.as_str().to_owned()),
+            undecodable: None,
+            live: delivery.live,
+            source: delivery.source.to_string(),
+            seq: delivery.seq,
+        });
+    }
+
+    pub(crate) fn undecodable(&mut self, undecodable: Undecodable) {
+        // Where it is was parsed when it was verified.
+        let (Some(collection), Some(rkey)) = (undecodable.uri.collection(), undecodable.uri.rkey())
+        else {
+            return;
+        };
+        self.events.push(Event {
+            did: undecodable.author,
+            collection,
+            rkey,
+            change: change(undecodable.action),
+            rev: undecodable.rev,
+            cid: undecodable.cid,
+            commit: undecodable.commit,
+            record: Some(undecodable.bytes.into()),
+            trust: None,
+            continuity: None,
+            undecodable: Some(undecodable.reason),
+            live: true,
+            source: undecodable.source.to_string(),
+            seq: undecodable.seq,
+        });
+    }
+
+    /// The commit that was being said is complete.
+    pub(crate) fn settled(&mut self, head: Option<(Did, Head)>) {
+        let head = head.map(|(did, head)| RepositoryHead {
+            did,
+            rev: head.rev,
+            data: head.data,
+        });
+        let events = std::mem::take(&mut self.events);
+        if head.is_some() || !events.is_empty() {
+            self.intake.commits.push(Commit { head, events });
+        }
+    }
+
+    pub(crate) fn stopped(&self, error: StreamError) {
+        self.fed.send_modify(|fed| fed.error = Some(error));
+    }
+
+    /// How many commits wait to be stored.
+    pub(crate) fn gathered(&self) -> usize {
+        self.intake.commits.len()
+    }
+
+    /// Stores what was gathered, and that each host's stream is taken in up to there. A store that fails
+    /// is waited for: meanwhile nothing is read, and nothing lost.
+    pub(crate) async fn store(&mut self, cursors: Vec<(String, i64)>, last: bool) {
+        let moved = |(host, seq): &(String, i64)| self.stored.get(host).is_none_or(|at| at < seq);
+        let cursors: Vec<_> = cursors.into_iter().filter(moved).collect();
+        let cursor_alone = self.intake.commits.is_empty();
+        if cursor_alone
+            && (cursors.is_empty() || !(last || self.stored_at.elapsed() >= CURSOR_EVERY))
+        {
+            return;
+        }
+        self.stored.extend(cursors.iter().cloned());
+        self.stored_at = Instant::now();
+        self.intake.cursors = cursors;
+        let intake = std::mem::take(&mut self.intake);
+        let mut told = false;
+        let new = loop {
+            let taken_in = self.store.take_in(&self.consumer, intake.clone(), millis());
+            match taken_in.await {
+                Ok(new) => break new,
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(consumer = self.consumer.name, %error, "nothing is taken in");
+                    }
+                    if self.pause(STORE_PAUSE).await {
+                        return;
+                    }
+                }
+            }
+        };
+        if new > 0 {
+            self.fed.send_modify(|fed| fed.events += new);
+            self.waiting = self.waiting.saturating_add(new);
+            self.wait_for_room().await;
+        }
+    }
+
+    async fn wait_for_room(&mut self) {
+        let mut told = false;
+        while self.waiting >= MAX_WAITING {
+            match self.store.inbox_len(&self.consumer).await {
+                Ok(waiting) => self.waiting = waiting,
+                Err(error) => tracing::warn!(%error, "the inbox cannot be counted"),
+            }
+            if self.waiting < MAX_WAITING {
+                return;
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    consumer = self.consumer.name,
+                    waiting = self.waiting,
+                    "the inbox is full: nothing more is read until events are acknowledged"
+                );
+            }
+            if self.pause(FULL_PAUSE).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits a while; true if it is over.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = self.closed() => true,
+        }
+    }
+}
+
+fn change(action: Action) -> Change {
+    match action {
+        Action::Create => Change::Create,
+        Action::Update => Change::Update,
+        Action::Delete => Change::Delete,
+    }
+}
