@@ -7,8 +7,8 @@ use atcomms_lexicon::Did;
 use rusqlite::{Connection, Row, params};
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// What is counted in a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

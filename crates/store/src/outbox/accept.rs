@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Action, Blob, Entry, MAX_PRIORITY, PRIORITY_STEP, State, read};
 use crate::blobs::CopiedBlob;
 use crate::error::StoreError;
+use crate::job::{Cause, Durability};
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// The key of a record to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,15 @@ pub enum AcceptError {
 impl From<rusqlite::Error> for AcceptError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl Cause for AcceptError {
+    fn cause(&self) -> StoreError {
+        match self {
+            Self::Store(error) => error.clone(),
+            Self::OnceTaken { .. } => StoreError::Sqlite(self.to_string()),
+        }
     }
 }
 

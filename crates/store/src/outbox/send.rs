@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 use super::{Action, Entry, read};
 use crate::bucket::{self, Pool};
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 impl Store {
     /// What is to be sent next, in its order: by rank, and a key's later writes only after its earlier
