@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+mod accepting;
+mod attachments;
 mod bad_file;
 mod child;
 mod crash;
+mod editing;
+mod folding;
 mod logins;
 mod no_room;
 mod processes;
+mod sending;
+mod settling;
 mod support;
