@@ -3,7 +3,7 @@
 
 use std::io;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::mpsc;
@@ -18,6 +18,12 @@ const JOBS_WAITING: usize = 1024;
 /// The most jobs of one transaction: enough that the disk is waited for less than a hundred times a
 /// second at the highest rates, and few enough that one waits for a few milliseconds at most.
 const GROUP: usize = 512;
+
+/// What part of a transaction's time the next one is delayed by at most, while callers come back.
+const PATIENCE: u32 = 8;
+
+/// And the longest delay: a disk that stalled once says nothing of the next time.
+const MOST_PATIENCE: Duration = Duration::from_millis(2);
 
 /// How long another process may hold the file before a job gives up: its transactions take
 /// milliseconds, unless its disk stalls.
@@ -76,19 +82,16 @@ fn run(
 ) {
     let mut synchronous = None;
     let mut graveyard = Vec::new();
+    let mut pace = Pace::default();
     while let Some(first) = jobs.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(next) = jobs.try_recv()
-        {
-            group.push(next);
-        }
+        let mut group = gather(first, &mut jobs, &pace);
         group.sort_by_key(|job| job.turn());
         let durability = group.iter().map(|job| job.durability()).max();
         let ready = match waits && synchronous != durability {
             true => set_synchronous(&connection, durability),
             false => Ok(()),
         };
+        let begun = Instant::now();
         let ended = match ready {
             Ok(()) => {
                 synchronous = durability;
@@ -96,6 +99,10 @@ fn run(
             }
             // Else they would be promised more than they get.
             Err(error) => Ended::Undone(error.into()),
+        };
+        pace = Pace {
+            jobs: group.len(),
+            took: begun.elapsed(),
         };
         match ended {
             Ended::Committed => group.into_iter().for_each(|job| job.answer(Ok(()))),
@@ -108,6 +115,37 @@ fn run(
             Ended::Dead => graveyard.push(group),
         }
     }
+}
+
+/// How the last transaction went.
+#[derive(Default)]
+struct Pace {
+    jobs: usize,
+    took: Duration,
+}
+
+/// What goes into one transaction. Those who were answered by the last one are about to come back: it
+/// waits for them for a part of the time that they would else wait for the disk. A single caller is
+/// not waited for.
+fn gather(
+    first: Box<dyn Job>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    last: &Pace,
+) -> Vec<Box<dyn Job>> {
+    let until = Instant::now() + (last.took / PATIENCE).min(MOST_PATIENCE);
+    let mut group = vec![first];
+    while group.len() < GROUP {
+        match jobs.try_recv() {
+            Ok(next) => group.push(next),
+            Err(mpsc::error::TryRecvError::Empty)
+                if group.len() < last.jobs && Instant::now() < until =>
+            {
+                thread::yield_now();
+            }
+            Err(_) => break,
+        }
+    }
+    group
 }
 
 enum Ended {
