@@ -109,7 +109,11 @@ async fn a_store_that_may_not_be_written() {
     let programs = tempfile::tempdir().unwrap();
     fs::set_permissions(programs.path(), Permissions::from_mode(0o755)).unwrap();
     let program = programs.path().join("child");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Not by ourselves: a child that another test just forked would have it open for writing, and what
+    // is open for writing cannot be run.
+    let mut copy = Command::new("cp");
+    copy.arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(copy.status().unwrap().success());
     let mut command = Command::new(program);
     // What we made is root's if we are root.
     if fs::metadata(programs.path()).unwrap().uid() == 0 {
