@@ -1,9 +1,10 @@
 //! The folder of blobs: attachments of messages that wait to be sent, each named by its CID.
 //!
 //! A file comes under its name, and goes, only inside a transaction that holds the store's write lock:
-//! so nobody takes away what another process is about to refer to.
+//! so nobody takes away what another process is about to refer to. It goes only once it is on the disk
+//! that nobody needs it: every transaction after which a blob is needed no more survives a power loss.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::error::StoreError;
+use crate::make::sync_folder;
+use crate::outbox::Blob;
+use crate::store::Store;
 
 /// How much of a blob is in memory while it is copied, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -58,6 +62,21 @@ pub enum CopyError {
     /// It could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Removes the files of these blobs that no outbox entry needs any more. What stays behind if the
+    /// process dies before is swept when the store is opened.
+    pub(crate) async fn let_go(&self, cids: Vec<Cid>) {
+        if cids.is_empty() {
+            return;
+        }
+        let blobs = self.blobs().clone();
+        let gone = self.write_first("let_go", move |connection| blobs.let_go(connection, &cids));
+        if let Err(error) = gone.await {
+            tracing::warn!("an attachment that is not needed any more is still there: {error}");
+        }
+    }
 }
 
 impl BlobFolder {
@@ -132,11 +151,25 @@ impl BlobFolder {
             let name = self.file(&blob.cid);
             blob.file.persist(name).map_err(|error| error.error)?;
         }
-        File::open(&self.folder)?.sync_all()?;
+        sync_folder(&self.folder)?;
         Ok(())
     }
 
-    /// Removes what no outbox entry needs. Within a transaction that holds the write lock.
+    /// Whether these are all there. Within a transaction that holds the write lock, or they may be gone
+    /// a moment later.
+    pub(crate) fn require(&self, blobs: &[Blob]) -> Result<(), StoreError> {
+        for Blob { cid, size, .. } in blobs {
+            match fs::metadata(self.file(cid)) {
+                Ok(found) if found.len() == *size => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => return Err(StoreError::NoBlob { cid: *cid }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what no outbox entry needs, and leaves alone what is not ours. Within a transaction that
+    /// holds the write lock.
     pub(crate) fn sweep(&self, connection: &Connection) -> Result<(), StoreError> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -144,9 +177,9 @@ impl BlobFolder {
             let Some(name) = name.to_str() else { continue };
             let gone = match name.starts_with(PART) {
                 true => is_stale(&entry),
-                false => !is_needed(connection, name)?,
+                false => name.parse::<Cid>().is_ok() && !is_needed(connection, name)?,
             };
-            if gone {
+            if gone && entry.file_type()?.is_file() {
                 remove(&entry.path())?;
             }
         }
@@ -154,15 +187,12 @@ impl BlobFolder {
     }
 
     /// Removes those of these blobs that no outbox entry needs any more. Within a transaction that
-    /// holds the write lock.
-    pub(crate) fn let_go(
-        &self,
-        connection: &Connection,
-        cids: &[String],
-    ) -> Result<(), StoreError> {
+    /// holds the write lock, and before anything else is done in it: what is undone or not yet on the
+    /// disk must not cost a file.
+    fn let_go(&self, connection: &Connection, cids: &[Cid]) -> Result<(), StoreError> {
         for cid in cids {
-            if !is_needed(connection, cid)? {
-                remove(&self.folder.join(cid))?;
+            if !is_needed(connection, &cid.to_string())? {
+                remove(&self.file(cid))?;
             }
         }
         Ok(())

@@ -7,8 +7,8 @@ use atcomms_lexicon::Did;
 use rusqlite::{Connection, Row, params};
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// What is counted in a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ const ASSUMED: [(Pool, u64, u64); 3] = [
     (Pool::Writes, 35_000, 86_400),
     (Pool::Blobs, 1_000, 86_400),
 ];
+
+/// The largest number that a column holds.
+const MOST: u64 = i64::MAX as u64;
 
 /// One rate limit of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +141,7 @@ impl Store {
         let did = did.clone();
         self.write("budget", Durability::Process, move |connection| {
             let mut buckets = load(connection, &did)?;
-            hear(&mut buckets, pool, &told, now);
+            hear(&mut buckets, pool, told, now);
             save(connection, &did, &buckets)
         })
         .await
@@ -162,7 +165,14 @@ pub(crate) fn spend(
     save(connection, did, &buckets)
 }
 
-fn hear(buckets: &mut Vec<Bucket>, pool: Pool, told: &Told, now: i64) {
+fn hear(buckets: &mut Vec<Bucket>, pool: Pool, told: Told, now: i64) {
+    // No server counts so far, but a bad one may say so.
+    let told = Told {
+        size: told.size.min(MOST),
+        window_s: told.window_s.min(MOST),
+        left: told.left.min(MOST),
+        ..told
+    };
     let policy = policy(told.size, told.window_s);
     let shown = Bucket {
         pool,
@@ -272,7 +282,7 @@ mod tests {
             left: 2_500,
             resets_at: 300_000,
         };
-        hear(&mut buckets, Pool::Writes, &told, 1_000);
+        hear(&mut buckets, Pool::Writes, told, 1_000);
         let left: Vec<_> = buckets
             .iter()
             .map(|bucket| (bucket.size, bucket.left(1_000)))

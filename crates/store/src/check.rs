@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use crate::blobs::BlobFolder;
 use crate::error::OpenError;
+use crate::open::sqlite_error;
 
 /// Up to this many pages of 4 KiB, 64 MiB, every page is looked at when a store is opened; that takes
 /// a tenth of a second. Damage in a larger one shows when it is met.
@@ -13,12 +14,7 @@ const CHECKED_PAGES: i64 = 16_384;
 pub(crate) const REMEDY: &str = "restore it from a backup, or move it away with the files beside it and start anew; `sqlite3 FILE .recover` shows what can be saved";
 
 pub(crate) fn check(connection: &Connection, blobs: &BlobFolder) -> Result<(), OpenError> {
-    let damaged = |what: String, remedy: &str| OpenError::Damaged {
-        path: blobs.store_path().to_owned(),
-        what,
-        remedy: remedy.to_owned(),
-    };
-    let failed = |error: rusqlite::Error| damaged(error.to_string(), REMEDY);
+    let failed = |error| failed(blobs, error);
     let pages: i64 = connection
         .pragma_query_value(None, "page_count", |row| row.get(0))
         .map_err(failed)?;
@@ -27,7 +23,11 @@ pub(crate) fn check(connection: &Connection, blobs: &BlobFolder) -> Result<(), O
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(failed)?;
         if found != "ok" {
-            return Err(damaged(found, REMEDY));
+            return Err(OpenError::Damaged {
+                path: blobs.store_path().to_owned(),
+                what: found,
+                remedy: REMEDY.to_owned(),
+            });
         }
     }
     check_attachments(connection, blobs)
@@ -35,11 +35,6 @@ pub(crate) fn check(connection: &Connection, blobs: &BlobFolder) -> Result<(), O
 
 /// What waits to be sent must have its attachments.
 fn check_attachments(connection: &Connection, blobs: &BlobFolder) -> Result<(), OpenError> {
-    let failed = |what: String, remedy: String| OpenError::Damaged {
-        path: blobs.store_path().to_owned(),
-        what,
-        remedy,
-    };
     let query = "SELECT outbox.id, did, collection, rkey, attachment.cid, size
                  FROM attachment JOIN outbox ON outbox.id = outbox_id
                  WHERE state = 'pending' ORDER BY outbox.id";
@@ -53,7 +48,7 @@ fn check_attachments(connection: &Connection, blobs: &BlobFolder) -> Result<(), 
         })?;
         rows.collect()
     };
-    let rows = rows().map_err(|error| failed(error.to_string(), REMEDY.to_owned()))?;
+    let rows = rows().map_err(|error| failed(blobs, error))?;
     for (id, uri, cid, size) in rows {
         let file = blobs.path().join(&cid);
         let found = std::fs::metadata(&file).map(|found| found.len());
@@ -64,14 +59,38 @@ fn check_attachments(connection: &Connection, blobs: &BlobFolder) -> Result<(), 
                 }
                 Err(error) => format!("the attachment {cid} of {uri} cannot be read: {error}"),
             };
-            return Err(failed(
+            return Err(OpenError::Damaged {
+                path: blobs.store_path().to_owned(),
                 what,
-                format!(
-                    "put the file back as {}, or give the message up with `sqlite3 FILE \"DELETE FROM outbox WHERE id = {id}\"`",
-                    file.display()
+                remedy: format!(
+                    "put the file back as {}, or give the message up with `sqlite3 {} \"DELETE FROM outbox WHERE id = {id}\"`",
+                    file.display(),
+                    blobs.store_path().display()
                 ),
-            ));
+            });
         }
     }
     Ok(())
+}
+
+/// What cannot be read is damaged, unless it is the system that failed.
+fn failed(blobs: &BlobFolder, error: rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode;
+    let path = blobs.store_path();
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::OutOfMemory
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::SystemIoFailure,
+        ) => sqlite_error(path, error),
+        _ => OpenError::Damaged {
+            path: path.to_owned(),
+            what: error.to_string(),
+            remedy: REMEDY.to_owned(),
+        },
+    }
 }

@@ -4,10 +4,10 @@ use atcomms_lexicon::{Cid, Did, Tid};
 use rusqlite::params;
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::lock::{Lock, Purpose};
 use crate::row::parsed;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// A consumer of this store.
 #[derive(Clone, Debug, PartialEq, Eq)]

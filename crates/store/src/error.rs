@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use atcomms_lexicon::Cid;
 use rusqlite::ErrorCode;
 
 /// Why a store did not open. Nothing was changed.
@@ -82,6 +83,11 @@ pub enum StoreError {
     /// Another process writes for too long.
     #[error("the store is in use by another process that does not let go: try again")]
     Busy,
+    /// The system failed to read or write it.
+    #[error(
+        "the store's disk failed ({0}): check the disk, and the limits that are set for it; nothing that was accepted is lost"
+    )]
+    Disk(String),
     /// SQLite found it damaged while it was used.
     #[error(
         "the store is damaged ({0}): stop using it, and restore it from a backup or start with a new one"
@@ -90,9 +96,23 @@ pub enum StoreError {
     /// It was closed.
     #[error("the store is closed")]
     Closed,
-    /// A file of the blob folder could not be read or written.
-    #[error("a file in the store's blob folder failed ({0}): check the disk")]
+    /// A file of the blob folder, or of a lock, could not be read or written.
+    #[error("a file beside the store failed ({0}): check the disk")]
     Blob(std::sync::Arc<std::io::Error>),
+    /// An attachment has no file in the blob folder, or one of another size.
+    #[error("the attachment {cid} is not in the store's blob folder: attach it again")]
+    NoBlob {
+        /// The hash of its bytes.
+        cid: Cid,
+    },
+    /// An entry of the outbox was given up, settled or folded by another task or process.
+    #[error(
+        "entry {id} of the outbox is not pending any more: see what is next, and go on with that"
+    )]
+    NotPending {
+        /// Its number.
+        id: i64,
+    },
     /// Anything else.
     #[error("the store failed: {0}")]
     Sqlite(String),
@@ -109,9 +129,22 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
+            Some(ErrorCode::SystemIoFailure) => Self::Disk(error.to_string()),
+            _ if is_conversion(&error) => Self::Damaged(error.to_string()),
             _ => Self::Sqlite(error.to_string()),
         }
     }
+}
+
+/// What is in a column cannot have been put there by us.
+fn is_conversion(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+    )
 }
 
 impl From<std::io::Error> for StoreError {

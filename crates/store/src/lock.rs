@@ -2,11 +2,15 @@
 
 use std::fs::{File, TryLockError};
 
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Did, cid_for_raw};
 
 use crate::error::StoreError;
 use crate::open::{beside, private};
 use crate::store::Store;
+
+/// The longest DID that is the name of a file, in bytes; of a longer one, its hash is. File systems take
+/// names of 255 bytes, and a DID may have 2,048.
+const LONGEST_NAME: usize = 128;
 
 /// What is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,14 @@ pub enum Purpose {
 /// A lock that is held. Dropping it lets go.
 #[derive(Debug)]
 #[must_use = "the lock is let go when it is dropped"]
-pub struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a child process that was just forked still has it.
+        drop(self.0.unlock());
+    }
+}
 
 impl Store {
     /// Takes a lock of an account if nobody else has it, in this process or another.
@@ -64,6 +75,10 @@ impl Store {
             Purpose::Feed => "feed",
         };
         // A DID has no slash; its colons and percent signs are fine in a file's name.
+        let name = match name {
+            short if short.len() <= LONGEST_NAME => short.to_owned(),
+            long => cid_for_raw(long.as_bytes()).to_string(),
+        };
         let path = beside(self.path(), &format!("lock-{purpose}-{name}"));
         Ok(private().create(true).truncate(false).open(path)?)
     }

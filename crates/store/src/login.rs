@@ -6,9 +6,9 @@ use atcomms_lexicon::{Address, Did, Handle};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::row::{parsed, parsed_or_none};
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// An account that is logged in. `Debug` hides the tokens.
 #[derive(Clone, PartialEq, Eq)]

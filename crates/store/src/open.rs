@@ -1,18 +1,19 @@
 //! From a path to an open store: made if it is not there, checked if it is.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use crate::blobs::BlobFolder;
 use crate::check;
 use crate::crash::Crash;
 use crate::error::{OpenError, StoreError};
+use crate::in_use::InUse;
+use crate::make::{make_file, make_folder};
 use crate::schema;
-use crate::writer::{self, BUSY_TIMEOUT, Job};
+use crate::writer::{BUSY_TIMEOUT, Writer};
 
 /// The write-ahead log is moved into the file when it has grown to so many pages of 4 KiB: 16 MiB, so
 /// that a burst of messages does not wait for it.
@@ -28,7 +29,7 @@ pub(crate) struct Options {
 /// An open store.
 pub(crate) struct Opened {
     pub(crate) reader: Connection,
-    pub(crate) jobs: mpsc::Sender<Box<dyn Job>>,
+    pub(crate) writer: Writer,
     pub(crate) blobs: BlobFolder,
     pub(crate) crash: Crash,
 }
@@ -65,18 +66,20 @@ fn from_environment() -> Crash {
     Crash::default()
 }
 
-pub(crate) fn open(options: Options, jobs_waiting: usize) -> Result<Opened, OpenError> {
+pub(crate) fn open(options: Options) -> Result<Opened, OpenError> {
     let Options {
         path,
         temporary,
         crash,
     } = options;
-    make_folder(path.parent().unwrap_or(Path::new("")))?;
-    make_file(&path)?;
-    let in_use = lock(&beside(&path, "lock"))?;
+    let path = make_file(&path)?;
     let sqlite = |source: rusqlite::Error| sqlite_error(&path, source);
     let mut connection = connect(&path).map_err(sqlite)?;
-    update(&mut connection, &path, &in_use)?;
+    // Before anything is changed: the file may be somebody else's.
+    recognise(&connection, &path)?;
+    let in_use = InUse::begin(&beside(&path, "lock"))?;
+    log_ahead(&connection, &path)?;
+    let in_use = update(&mut connection, &path, in_use)?;
     let blobs = BlobFolder::new(&path, beside(&path, "blobs"));
     make_folder(blobs.path())?;
     check::check(&connection, &blobs)?;
@@ -94,20 +97,15 @@ pub(crate) fn open(options: Options, jobs_waiting: usize) -> Result<Opened, Open
             .pragma_update(None, "synchronous", "OFF")
             .map_err(sqlite)?;
     }
-    let (jobs, waiting) = mpsc::channel(jobs_waiting);
-    let thread = std::thread::Builder::new().name("atcomms-store".to_owned());
-    let writer_crash = crash.clone();
-    let spawned = thread.spawn(move || {
-        writer::run(connection, waiting, &writer_crash, temporary.is_some());
-        drop((in_use, temporary));
-    });
-    spawned.map_err(|source| OpenError::Io {
+    let waits = temporary.is_none();
+    let writer = Writer::start(connection, crash.clone(), waits, (in_use, temporary));
+    let writer = writer.map_err(|source| OpenError::Io {
         path: path.clone(),
         source,
     })?;
     Ok(Opened {
         reader,
-        jobs,
+        writer,
         blobs,
         crash,
     })
@@ -125,59 +123,88 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
-/// Brings the tables up to date. Only while no other program has the store open: an older one would
-/// write into tables that it does not know.
-fn update(connection: &mut Connection, path: &Path, in_use: &File) -> Result<(), OpenError> {
-    let sqlite = |source: rusqlite::Error| sqlite_error(path, source);
-    let (found, known) = (
-        schema::version(connection).map_err(sqlite)?,
-        schema::VERSION,
-    );
-    let application: i32 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(sqlite)?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
-        .map_err(sqlite)?;
+/// Whether it is a store, or nothing yet, and not too new; its version. Changes nothing.
+fn recognise(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+    let look = || -> rusqlite::Result<(i32, i32, bool)> {
+        // In one transaction: another process may be making it.
+        let at_once = connection.unchecked_transaction()?;
+        let application = at_once.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        Ok((
+            application,
+            schema::version(&at_once)?,
+            has_tables(&at_once)?,
+        ))
+    };
+    let (application, found, has_tables) = look().map_err(|source| sqlite_error(path, source))?;
+    let known = schema::VERSION;
+    let blank = application == 0 && found == 0 && !has_tables;
     let path = path.to_owned();
-    if application != schema::APPLICATION_ID && tables > 0 {
+    if application != schema::APPLICATION_ID && !blank {
         return Err(OpenError::NotAStore { path });
     }
     if found > known {
         return Err(OpenError::Newer { path, found, known });
     }
-    if found == known {
-        return Ok(());
+    Ok(found)
+}
+
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| {
+        row.get(0)
+    })
+}
+
+/// Writes go to a log first, which lets others read meanwhile. The file remembers it.
+fn log_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|source| sqlite_error(path, source))?;
+    match mode.as_str() {
+        "wal" => Ok(()),
+        _ => Err(OpenError::Sqlite {
+            path: path.to_owned(),
+            source: StoreError::Sqlite(
+                "its file system cannot share memory between processes: use a local disk"
+                    .to_owned(),
+            ),
+        }),
     }
-    if tables > 0 {
-        match in_use
-            .unlock()
-            .and_then(|()| in_use.try_lock().map_err(Into::into))
-        {
-            Ok(()) => {}
-            Err(_) => return Err(OpenError::InUse { path, found, known }),
+}
+
+/// Brings the tables up to date. Only while no other program has the store open: an older one would
+/// write into tables that it does not know.
+fn update(connection: &mut Connection, path: &Path, mut in_use: InUse) -> Result<InUse, OpenError> {
+    let sqlite = |source: rusqlite::Error| sqlite_error(path, source);
+    // Another process may have updated it since the lock was asked for.
+    let (found, known) = (recognise(connection, path)?, schema::VERSION);
+    if found < known {
+        let older = has_tables(connection).map_err(sqlite)?;
+        if older && !in_use.try_alone() {
+            let path = path.to_owned();
+            return Err(OpenError::InUse { path, found, known });
         }
+        let migrated = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                // Another process may have been first.
+                if schema::version(&transaction)? < known {
+                    schema::migrate(&transaction)?;
+                }
+                transaction.commit()
+            });
+        migrated.map_err(sqlite)?;
     }
-    let migrated = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .and_then(|transaction| {
-            // Another process may have been first.
-            if schema::version(&transaction)? < known {
-                schema::migrate(&transaction)?;
-            }
-            transaction.commit()
-        });
-    migrated.map_err(|source| sqlite_error(&path, source))?;
-    in_use
-        .lock_shared()
-        .map_err(|source| OpenError::Io { path, source })
+    in_use.share().map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(in_use)
 }
 
 /// Removes blobs that no message needs any more; a process that died may have left some.
@@ -189,7 +216,8 @@ fn sweep(connection: &mut Connection, blobs: &BlobFolder) -> Result<(), StoreErr
     Ok(())
 }
 
-fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {
+/// What SQLite said, as what it means for a store that is being opened.
+pub(crate) fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode;
     let path = path.to_owned();
     match source.sqlite_error_code() {
@@ -206,50 +234,7 @@ fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
-/// Held while the store is open, shared by all who have it open.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = private()
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(failed)?;
-    match file.try_lock_shared() {
-        Ok(()) => Ok(file),
-        // Somebody brings it up to date, which takes a moment.
-        Err(TryLockError::WouldBlock) => file.lock_shared().map(|()| file).map_err(failed),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-fn make_folder(folder: &Path) -> Result<(), OpenError> {
-    if folder.as_os_str().is_empty() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|source| OpenError::Io {
-        path: folder.to_owned(),
-        source,
-    })
-}
-
-/// Makes the file before SQLite does, which would let others read it; what SQLite puts beside it gets
-/// the same mode.
-fn make_file(path: &Path) -> Result<(), OpenError> {
-    let made = private().create(true).truncate(false).open(path);
-    made.map(drop).map_err(|source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Files that only their owner can read: tokens are in them.
+/// Files that only their owner can read: tokens are in the store.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// What is known of a PDS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

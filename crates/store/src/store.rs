@@ -3,26 +3,27 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
-use tokio::sync::mpsc;
-
 use crate::blobs::BlobFolder;
 use crate::crash::Crash;
 use crate::error::{OpenError, StoreError};
+use crate::job::{Cause, Durability, Job, Task, Turn};
 use crate::open::{self, Opened, Options};
-use crate::writer::{Durability, JOBS_WAITING, Job, Task};
+use crate::writer::Writer;
+use rusqlite::Connection;
 
 /// What an agent's processes must not forget, in one SQLite file and a folder of blobs beside it.
 ///
 /// Cheap to clone; clones are the same store. Several processes may have it open at once. Every
-/// method that writes says what its effect survives.
+/// method that writes says what its effect survives. Dropping the last handle blocks for as long as it
+/// takes to do what was handed over, and to close the file: normally some milliseconds.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    // Before the writer: fields are dropped in their order, and the writer removes a temporary folder.
     reader: Mutex<Connection>,
+    writer: Writer,
     blobs: BlobFolder,
     crash: Crash,
 }
@@ -63,13 +64,13 @@ impl Store {
     fn opened(options: Options) -> Result<Self, OpenError> {
         let Opened {
             reader,
-            jobs,
+            writer,
             blobs,
             crash,
-        } = open::open(options, JOBS_WAITING)?;
+        } = open::open(options)?;
         Ok(Self(Arc::new(Inner {
-            jobs,
             reader: Mutex::new(reader),
+            writer,
             blobs,
             crash,
         })))
@@ -103,16 +104,28 @@ impl Store {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + Cause + Send + 'static,
     {
-        let (job, answer) = Task::new(name, durability, work);
-        let closed = || E::from(StoreError::Closed);
-        self.0
-            .jobs
-            .send(Box::new(job))
-            .await
-            .map_err(|_| closed())?;
+        let (job, answer) = Task::new(name, durability, Turn::Queued, work);
+        self.send(Box::new(job)).await?;
         answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The same for a job that sees what was committed before its transaction, and nothing of what is
+    /// done in it.
+    pub(crate) async fn write_first(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (job, answer) = Task::new(name, Durability::Process, Turn::First, work);
+        self.send(Box::new(job)).await?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let sent = self.0.writer.jobs().send(job).await;
+        sent.map_err(|_| closed())
     }
 
     /// The same for callers outside of the runtime, whose thread may block.
@@ -124,14 +137,11 @@ impl Store {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + Cause + Send + 'static,
     {
-        let (job, answer) = Task::new(name, durability, work);
-        let closed = || E::from(StoreError::Closed);
-        self.0
-            .jobs
-            .blocking_send(Box::new(job))
-            .map_err(|_| closed())?;
+        let (job, answer) = Task::new(name, durability, Turn::Queued, work);
+        let sent = self.0.writer.jobs().blocking_send(Box::new(job));
+        sent.map_err(|_| closed::<E>())?;
         answer.blocking_recv().unwrap_or_else(|_| Err(closed()))
     }
 
@@ -153,4 +163,8 @@ impl Store {
         // A reader that panicked has changed nothing.
         work(&self.0.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn closed<E: From<StoreError>>() -> E {
+    E::from(StoreError::Closed)
 }

@@ -4,8 +4,8 @@ use atcomms_lexicon::{Cid, Did};
 use rusqlite::{OptionalExtension, params};
 
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 impl Store {
     /// The MIME type under which a PDS has a blob, if it was uploaded there after `since`

@@ -1,134 +1,110 @@
 //! The one thread that writes: it gathers what waits into one transaction (group commit), so that many
 //! callers share one wait for the disk.
 
-use std::time::Duration;
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::crash::Crash;
 use crate::error::StoreError;
-
-/// How much a transaction must survive before its caller is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Durability {
-    /// A killed process: the system has it. A power loss takes back the newest of these.
-    Process,
-    /// A power loss: the disk has it.
-    PowerLoss,
-}
+use crate::job::{Durability, Job};
 
 /// Jobs that wait for the thread; a caller beyond that waits for a place. Some groups' worth.
-pub(crate) const JOBS_WAITING: usize = 1024;
+const JOBS_WAITING: usize = 1024;
 
 /// The most jobs of one transaction: enough that the disk is waited for less than a hundred times a
 /// second at the highest rates, and few enough that one waits for a few milliseconds at most.
 const GROUP: usize = 512;
 
+/// What part of a transaction's time the next one is delayed by at most, while callers come back.
+const PATIENCE: u32 = 8;
+
+/// And the longest delay: a disk that stalled once says nothing of the next time.
+const MOST_PATIENCE: Duration = Duration::from_millis(2);
+
 /// How long another process may hold the file before a job gives up: its transactions take
 /// milliseconds, unless its disk stalls.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One unit of work within a transaction.
-pub(crate) trait Job: Send {
-    /// What it is called at the crash points.
-    fn name(&self) -> &'static str;
-    fn durability(&self) -> Durability;
-    /// Does the work; false if it changed its mind and is to be undone alone.
-    fn run(&mut self, connection: &Connection) -> bool;
-    /// Answers the caller: the transaction was committed, or why not.
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+/// The thread. Dropping this waits until it has done what it was given.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// A job that runs a closure and answers with what it gave.
-pub(crate) struct Task<F, T, E> {
-    name: &'static str,
-    durability: Durability,
-    work: Option<F>,
-    result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-}
+impl Writer {
+    /// Starts it. It lets go of what is `held` when it has ended and the file is closed; if it `waits`
+    /// not, then for no disk.
+    pub(crate) fn start(
+        connection: Connection,
+        crash: Crash,
+        waits: bool,
+        held: impl Send + 'static,
+    ) -> io::Result<Self> {
+        let (jobs, waiting) = mpsc::channel(JOBS_WAITING);
+        let thread = thread::Builder::new().name("atcomms-store".to_owned());
+        let thread = thread.spawn(move || {
+            run(connection, waiting, &crash, waits);
+            drop(held);
+        })?;
+        Ok(Self {
+            jobs,
+            thread: Some(thread),
+        })
+    }
 
-impl<F, T, E> Task<F, T, E>
-where
-    F: FnOnce(&Connection) -> Result<T, E>,
-{
-    /// A job, and where its answer comes.
-    pub(crate) fn new(
-        name: &'static str,
-        durability: Durability,
-        work: F,
-    ) -> (Self, oneshot::Receiver<Result<T, E>>) {
-        let (reply, answer) = oneshot::channel();
-        let task = Self {
-            name,
-            durability,
-            work: Some(work),
-            result: None,
-            reply,
-        };
-        (task, answer)
+    /// Where jobs go.
+    pub(crate) fn jobs(&self) -> &mpsc::Sender<Box<dyn Job>> {
+        &self.jobs
     }
 }
 
-impl<F, T, E> Job for Task<F, T, E>
-where
-    F: FnOnce(&Connection) -> Result<T, E> + Send,
-    T: Send,
-    E: From<StoreError> + Send,
-{
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn durability(&self) -> Durability {
-        self.durability
-    }
-
-    fn run(&mut self, connection: &Connection) -> bool {
-        let result = self.work.take().map(|work| work(connection));
-        let done = matches!(result, Some(Ok(_)));
-        self.result = result;
-        done
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let answer = match (self.result, committed) {
-            (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(error.into()),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (None, Ok(())) => Err(StoreError::Closed.into()),
-        };
-        // A caller that is gone does not want to know.
-        drop(self.reply.send(answer));
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread ends with the last sender.
+        self.jobs = mpsc::channel(1).0;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, whoever waited for an answer knows.
+            drop(thread.join());
+        }
     }
 }
 
-/// Runs until the last handle of the store is gone and everything that it was given is done.
-/// A `temporary` store waits for no disk.
-pub(crate) fn run(
+fn run(
     mut connection: Connection,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     crash: &Crash,
-    temporary: bool,
+    waits: bool,
 ) {
     let mut synchronous = None;
     let mut graveyard = Vec::new();
+    let mut pace = Pace::default();
     while let Some(first) = jobs.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(next) = jobs.try_recv()
-        {
-            group.push(next);
-        }
+        let mut group = gather(first, &mut jobs, &pace);
+        group.sort_by_key(|job| job.turn());
         let durability = group.iter().map(|job| job.durability()).max();
-        if !temporary
-            && synchronous != durability
-            && set_synchronous(&connection, durability).is_ok()
-        {
-            synchronous = durability;
-        }
-        match commit(&mut connection, &mut group, crash) {
+        let ready = match waits && synchronous != durability {
+            true => set_synchronous(&connection, durability),
+            false => Ok(()),
+        };
+        let begun = Instant::now();
+        let ended = match ready {
+            Ok(()) => {
+                synchronous = durability;
+                commit(&mut connection, &mut group, crash)
+            }
+            // Else they would be promised more than they get.
+            Err(error) => Ended::Undone(error.into()),
+        };
+        pace = Pace {
+            jobs: group.len(),
+            took: begun.elapsed(),
+        };
+        match ended {
             Ended::Committed => group.into_iter().for_each(|job| job.answer(Ok(()))),
             Ended::Undone(error) => {
                 for job in group {
@@ -139,6 +115,37 @@ pub(crate) fn run(
             Ended::Dead => graveyard.push(group),
         }
     }
+}
+
+/// How the last transaction went.
+#[derive(Default)]
+struct Pace {
+    jobs: usize,
+    took: Duration,
+}
+
+/// What goes into one transaction. Those who were answered by the last one are about to come back: it
+/// waits for them for a part of the time that they would else wait for the disk. A single caller is
+/// not waited for.
+fn gather(
+    first: Box<dyn Job>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    last: &Pace,
+) -> Vec<Box<dyn Job>> {
+    let until = Instant::now() + (last.took / PATIENCE).min(MOST_PATIENCE);
+    let mut group = vec![first];
+    while group.len() < GROUP {
+        match jobs.try_recv() {
+            Ok(next) => group.push(next),
+            Err(mpsc::error::TryRecvError::Empty)
+                if group.len() < last.jobs && Instant::now() < until =>
+            {
+                thread::yield_now();
+            }
+            Err(_) => break,
+        }
+    }
+    group
 }
 
 enum Ended {
@@ -180,10 +187,10 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>], crash: &Crash
 /// Runs one job so that it can be undone without the others.
 fn run_alone(connection: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    if !job.run(connection) {
+    if let Err(error) = job.run(connection) {
         // After an error such as a full disk, SQLite has undone the whole transaction by itself.
         if connection.is_autocommit() {
-            return Err(StoreError::Full);
+            return Err(error);
         }
         connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
     }

@@ -34,9 +34,12 @@ impl Drain {
             Some(false) => 0,
             _ => batch.points(),
         };
-        self.store
-            .mark_sent(&did, &batch.entries, points, now())
-            .await?;
+        let marked = self.store.mark_sent(&did, &batch.entries, points, now());
+        match marked.await {
+            // One of them was replaced or given up since the look: what is next is another batch.
+            Err(StoreError::NotPending { .. }) => return Ok(Next::Continue),
+            marked => marked?,
+        }
         self.store.reach("write.before").await;
         let answer = self.request(&batch.entries).await;
         self.store.reach("write.after").await;

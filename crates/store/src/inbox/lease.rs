@@ -5,8 +5,8 @@ use rusqlite::{Connection, params};
 use super::{Received, read};
 use crate::consumer::Consumer;
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// Who has an event. Two leases of one event have two tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{Change, Event, Received};
 use crate::consumer::Consumer;
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::row::{parsed, parsed_or_none};
 use crate::store::Store;
-use crate::writer::Durability;
 
 impl Store {
     /// The events of a consumer that are not acknowledged yet, or with `dead` those that are dead, from

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Event;
 use crate::consumer::{Consumer, RepositoryHead};
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// One commit, as it is taken in.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,11 +3,12 @@
 use atcomms_lexicon::{Cid, Did, Nsid, RecordKey, Tid};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::read::attached;
 use super::{Action, Blob, Entry, MAX_PRIORITY, PRIORITY_STEP, State, read};
 use crate::blobs::CopiedBlob;
 use crate::error::StoreError;
+use crate::job::{Cause, Durability};
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// The key of a record to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,15 @@ impl From<rusqlite::Error> for AcceptError {
     }
 }
 
+impl Cause for AcceptError {
+    fn cause(&self) -> StoreError {
+        match self {
+            Self::Store(error) => error.clone(),
+            Self::OnceTaken { .. } => StoreError::Sqlite(self.to_string()),
+        }
+    }
+}
+
 impl Store {
     /// Accepts a record for writing, in one transaction with its attachments. When this returns, it
     /// survives a power loss. Cancel safe in the sense that it is accepted whole or not at all; with a
@@ -94,16 +104,29 @@ impl Store {
     /// [`AcceptError`] says why it was not accepted.
     pub async fn accept(&self, draft: Draft, now: i64) -> Result<Accepted, AcceptError> {
         let blobs = self.blobs().clone();
-        self.write("accept", Durability::PowerLoss, move |connection| {
-            let mut draft = draft;
-            if let Some(known) = known(connection, &draft)? {
-                return Ok(known);
+        let copied: Vec<Cid> = draft.copied.iter().map(|blob| blob.cid).collect();
+        let accepted = self
+            .write("accept", Durability::PowerLoss, move |connection| {
+                let mut draft = draft;
+                if let Some(known) = known(connection, &draft)? {
+                    return Ok((known, Vec::new()));
+                }
+                // Their names are theirs before the commit is, so that no commit refers to nothing.
+                blobs.keep(std::mem::take(&mut draft.copied))?;
+                blobs.require(&draft.blobs)?;
+                insert(connection, draft, now)
+            })
+            .await;
+        match accepted {
+            Ok((accepted, unneeded)) => {
+                self.let_go(unneeded).await;
+                Ok(accepted)
             }
-            // Their names are theirs before the commit is, so that no commit refers to nothing.
-            blobs.keep(std::mem::take(&mut draft.copied))?;
-            insert(connection, draft, now)
-        })
-        .await
+            Err(error) => {
+                self.let_go(copied).await;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -135,7 +158,12 @@ fn known(connection: &Connection, draft: &Draft) -> Result<Option<Accepted>, Acc
     }))
 }
 
-fn insert(connection: &Connection, draft: Draft, now: i64) -> Result<Accepted, AcceptError> {
+/// A new entry, and the blobs of those that it replaces.
+fn insert(
+    connection: &Connection,
+    draft: Draft,
+    now: i64,
+) -> Result<(Accepted, Vec<Cid>), AcceptError> {
     let (tid_micros, millis): (i64, i64) = connection
         .prepare_cached("SELECT tid_micros, millis FROM clock WHERE id = 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -152,34 +180,8 @@ fn insert(connection: &Connection, draft: Draft, now: i64) -> Result<Accepted, A
     connection
         .prepare_cached("UPDATE clock SET tid_micros = ?1, millis = ?2 WHERE id = 1")?
         .execute([micros, time])?;
-    let priority = draft.priority.min(MAX_PRIORITY);
-    let rank = time.saturating_sub(i64::from(priority).saturating_mul(PRIORITY_STEP));
-    connection
-        .prepare_cached(
-            "INSERT INTO outbox (did, collection, rkey, action, swap, record, cid, once, priority, rank, accepted_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?
-        .execute(params![
-            draft.did.as_str(),
-            draft.collection.as_str(),
-            rkey.as_str(),
-            draft.action.as_str(),
-            draft.swap.map(|cid| cid.to_string()),
-            draft.record,
-            draft.cid.map(|cid| cid.to_string()),
-            draft.once,
-            priority,
-            rank,
-            now
-        ])?;
-    let id = connection.last_insert_rowid();
-    for blob in &draft.blobs {
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO attachment VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![id, blob.cid.to_string(), blob.size, blob.mime_type])?;
-    }
     let mut entry = Entry {
-        id,
+        id: 0,
         did: draft.did,
         collection: draft.collection,
         rkey,
@@ -189,7 +191,7 @@ fn insert(connection: &Connection, draft: Draft, now: i64) -> Result<Accepted, A
         cid: draft.cid,
         blobs: draft.blobs,
         once: draft.once,
-        priority,
+        priority: draft.priority.min(MAX_PRIORITY),
         state: State::Pending,
         attempts: 0,
         doubt_since: None,
@@ -203,41 +205,95 @@ fn insert(connection: &Connection, draft: Draft, now: i64) -> Result<Accepted, A
         rev: None,
         commit: None,
     };
-    let folded = fold(connection, &mut entry, now)?;
-    Ok(Accepted {
+    // As they are read back.
+    entry.blobs.sort_by_cached_key(|blob| blob.cid.to_string());
+    entry.blobs.dedup_by_key(|blob| blob.cid);
+    let older = replaced(connection, &entry)?;
+    let worth = i64::from(entry.priority).saturating_mul(PRIORITY_STEP);
+    let rank = time.saturating_sub(worth);
+    // It takes the place of what it replaces: what is updated all the time would else never be sent.
+    let rank = older.map_or(rank, |older| rank.min(older.rank));
+    connection
+        .prepare_cached(
+            "INSERT INTO outbox (did, collection, rkey, action, swap, record, cid, once, priority, rank, accepted_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            entry.did.as_str(),
+            entry.collection.as_str(),
+            entry.rkey.as_str(),
+            entry.action.as_str(),
+            entry.swap.map(|cid| cid.to_string()),
+            entry.record,
+            entry.cid.map(|cid| cid.to_string()),
+            entry.once,
+            entry.priority,
+            rank,
+            now
+        ])?;
+    entry.id = connection.last_insert_rowid();
+    for blob in &entry.blobs {
+        connection
+            .prepare_cached("INSERT INTO attachment VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                entry.id,
+                blob.cid.to_string(),
+                blob.size,
+                blob.mime_type
+            ])?;
+    }
+    let mut accepted = Accepted {
         entry,
         fresh: true,
-        folded,
-    })
+        folded: Vec::new(),
+    };
+    let mut unneeded = Vec::new();
+    if let Some(older) = older {
+        unneeded = fold(connection, older.id, accepted.entry.id, now)?;
+        accepted.folded.push(older.id);
+    }
+    Ok((accepted, unneeded))
+}
+
+/// A pending update that a newer one replaces.
+#[derive(Clone, Copy)]
+struct Replaced {
+    id: i64,
+    rank: i64,
 }
 
 /// An update that was never sent gives way to a newer one of the same key, unless one of the two
 /// depends on what is there, or has a key of the caller's, which stands for it alone.
-fn fold(connection: &Connection, entry: &mut Entry, now: i64) -> Result<Vec<i64>, AcceptError> {
-    if entry.action != Action::Put || entry.swap.is_some() {
-        return Ok(Vec::new());
+fn replaced(connection: &Connection, newer: &Entry) -> rusqlite::Result<Option<Replaced>> {
+    if newer.action != Action::Put || newer.swap.is_some() {
+        return Ok(None);
     }
     // Only what directly precedes it: a delete between the two keeps its place.
-    let last: Option<(i64, bool)> = connection
+    let last: Option<(Replaced, bool)> = connection
         .prepare_cached(
-            "SELECT id, action = 'put' AND swap IS NULL AND once IS NULL AND attempts = 0 FROM outbox
-             WHERE did = ?1 AND collection = ?2 AND rkey = ?3 AND state = 'pending' AND id < ?4
+            "SELECT id, rank, action = 'put' AND swap IS NULL AND once IS NULL AND attempts = 0 FROM outbox
+             WHERE did = ?1 AND collection = ?2 AND rkey = ?3 AND state = 'pending'
              ORDER BY id DESC LIMIT 1",
         )?
         .query_row(
-            params![entry.did.as_str(), entry.collection.as_str(), entry.rkey.as_str(), entry.id],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            [newer.did.as_str(), newer.collection.as_str(), newer.rkey.as_str()],
+            |row| {
+                let (id, rank) = (row.get(0)?, row.get(1)?);
+                Ok((Replaced { id, rank }, row.get(2)?))
+            },
         )
         .optional()?;
-    let Some((older, true)) = last else {
-        return Ok(Vec::new());
-    };
+    Ok(last.and_then(|(last, gives_way)| gives_way.then_some(last)))
+}
+
+/// The blobs of the older one are returned.
+fn fold(connection: &Connection, older: i64, newer: i64, now: i64) -> rusqlite::Result<Vec<Cid>> {
     connection
         .prepare_cached(
             "UPDATE outbox SET state = 'folded', folded_into = ?2, settled_at = ?3 WHERE id = ?1",
         )?
-        .execute(params![older, entry.id, now])?;
-    Ok(vec![older])
+        .execute([older, newer, now])?;
+    attached(connection, older)
 }
 
 fn tid_key(micros: i64, clock_id: u16) -> Result<RecordKey, StoreError> {

@@ -3,9 +3,11 @@
 use atcomms_lexicon::Did;
 use rusqlite::params;
 
+use super::State;
+use super::read::{self, attached};
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// What was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,9 +22,17 @@ impl Store {
     /// whatever it waits for. False if there is no such entry. Survives a power loss. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be kept.
+    /// [`StoreError`] if it cannot be kept, or an attachment is gone.
     pub async fn send_again(&self, id: i64) -> Result<bool, StoreError> {
+        let blobs = self.blobs().clone();
         self.write("send_again", Durability::PowerLoss, move |connection| {
+            let Some(entry) = read::one(connection, id)? else {
+                return Ok(false);
+            };
+            if entry.state == State::Failed {
+                // With a pending entry that lacks its files, the store would not open.
+                blobs.require(&entry.blobs)?;
+            }
             // An attempt of before may have done more than it seemed: it is read back first.
             let changed = connection.execute(
                 "UPDATE outbox SET doubt_since = CASE state WHEN 'failed' THEN settled_at ELSE doubt_since END,
@@ -44,10 +54,7 @@ impl Store {
     pub async fn give_up(&self, id: i64) -> Result<bool, StoreError> {
         let given_up = self
             .write("give_up", Durability::PowerLoss, move |connection| {
-                let cids: Vec<String> = connection
-                    .prepare_cached("SELECT cid FROM attachment WHERE outbox_id = ?1")?
-                    .query_map([id], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
+                let cids = attached(connection, id)?;
                 connection.execute(
                     "UPDATE outbox SET folded_into = NULL WHERE folded_into = ?1",
                     [id],
@@ -63,11 +70,7 @@ impl Store {
         let Some(cids) = given_up else {
             return Ok(false);
         };
-        let blobs = self.blobs().clone();
-        self.write("let_go", Durability::Process, move |connection| {
-            blobs.let_go(connection, &cids)
-        })
-        .await?;
+        self.let_go(cids).await;
         Ok(true)
     }
 

@@ -1,6 +1,6 @@
 //! Looking into the outbox.
 
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Cid, Did};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -91,6 +91,14 @@ pub(super) fn many(
     let entries = statement.query_map(parameters, entry)?;
     let entries = entries.map(|entry| with_blobs(connection, entry?));
     Ok(entries.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What is attached to an entry.
+pub(super) fn attached(connection: &Connection, id: i64) -> rusqlite::Result<Vec<Cid>> {
+    connection
+        .prepare_cached("SELECT cid FROM attachment WHERE outbox_id = ?1")?
+        .query_map([id], |row| parsed(row, "cid"))?
+        .collect()
 }
 
 fn with_blobs(connection: &Connection, mut entry: Entry) -> rusqlite::Result<Entry> {

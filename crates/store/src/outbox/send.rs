@@ -6,8 +6,13 @@ use rusqlite::{Connection, params};
 use super::{Action, Entry, read};
 use crate::bucket::{self, Pool};
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
+
+/// Nothing else waits for its key that was accepted earlier.
+const FIRST_OF_KEY: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier
+    WHERE earlier.did = entry.did AND earlier.collection = entry.collection
+        AND earlier.rkey = entry.rkey AND earlier.state = 'pending' AND earlier.id < entry.id)";
 
 impl Store {
     /// What is to be sent next, in its order: by rank, and a key's later writes only after its earlier
@@ -21,8 +26,8 @@ impl Store {
             .await
     }
 
-    /// When the first of the entries that may not be sent yet may be; `None` if there is none.
-    /// Cancel safe.
+    /// When [`next`](Self::next) has something to give, as things stand (milliseconds since 1970, and in
+    /// the past if it has something now); `None` if nothing is pending. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -32,13 +37,14 @@ impl Store {
             .await
     }
 
-    /// Fixes what is written, now that the attachments are uploaded. Survives a killed process; after a
-    /// power loss they are uploaded again. Cancel safe.
+    /// Fixes what is written, now that the attachments are uploaded. Survives a power loss: if they were
+    /// uploaded once more, the PDS might say something else of them, and what was written would not be
+    /// known again by its CID. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be kept.
     pub async fn fix(&self, records: Vec<(i64, Vec<u8>, Cid)>) -> Result<(), StoreError> {
-        self.write("fix", Durability::Process, move |connection| {
+        self.write("fix", Durability::PowerLoss, move |connection| {
             let mut statement = connection.prepare_cached(
                 "UPDATE outbox SET record = ?2, cid = ?3 WHERE id = ?1 AND state = 'pending'",
             )?;
@@ -56,7 +62,8 @@ impl Store {
     /// its CID. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be kept: then do not send.
+    /// [`StoreError`] if it cannot be kept, and [`StoreError::NotPending`] if one of them was given up or
+    /// replaced since it was read: then none is noted, and none may be sent.
     pub async fn mark_sent(
         &self,
         did: &Did,
@@ -72,10 +79,13 @@ impl Store {
         };
         self.write("sent", durability, move |connection| {
             let mut statement = connection.prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2 WHERE id = ?1",
+                "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2
+                 WHERE id = ?1 AND state = 'pending'",
             )?;
             for id in ids {
-                statement.execute([id, now])?;
+                if statement.execute([id, now])? == 0 {
+                    return Err(StoreError::NotPending { id });
+                }
             }
             bucket::spend(connection, &did, Pool::Writes, points, now)
         })
@@ -92,20 +102,21 @@ pub(crate) fn next(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     read::many(
         connection,
-        "SELECT * FROM outbox AS entry
-         WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND NOT EXISTS (
-             SELECT 1 FROM outbox AS earlier
-             WHERE earlier.did = entry.did AND earlier.collection = entry.collection
-                 AND earlier.rkey = entry.rkey AND earlier.state = 'pending'
-                 AND earlier.id < entry.id)
-         ORDER BY rank, id LIMIT ?3",
+        &format!(
+            "SELECT * FROM outbox AS entry
+             WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND {FIRST_OF_KEY}
+             ORDER BY rank, id LIMIT ?3"
+        ),
         params![did.as_str(), now, limit],
     )
 }
 
 pub(crate) fn next_due(connection: &Connection, did: &Did) -> Result<Option<i64>, StoreError> {
     let due = connection
-        .prepare_cached("SELECT min(not_before) FROM outbox WHERE did = ?1 AND state = 'pending'")?
+        .prepare_cached(&format!(
+            "SELECT min(not_before) FROM outbox AS entry
+             WHERE did = ?1 AND state = 'pending' AND {FIRST_OF_KEY}"
+        ))?
         .query_row([did.as_str()], |row| row.get(0))?;
     Ok(due)
 }

@@ -5,8 +5,8 @@ use rusqlite::{Connection, params};
 
 use super::{Action, Entry};
 use crate::error::StoreError;
+use crate::job::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ const NOT_WRITTEN: &str = "NotWritten";
 impl Store {
     /// Stores what became of entries, in one transaction, and returns the numbers of those that failed
     /// because what they were to change was never written. Survives a killed process, and where one of
-    /// them changes what is there, a power loss: a creation that was forgotten is found again by its
-    /// key and its CID. Cancel safe.
+    /// them changes what is there, or its attachments are needed no more, a power loss: a creation that
+    /// was forgotten is found again by its key and its CID. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be kept: then they are in doubt.
@@ -64,15 +64,18 @@ impl Store {
         outcomes: Vec<(Entry, Outcome)>,
         now: i64,
     ) -> Result<Vec<i64>, StoreError> {
-        let creates = |(entry, _): &(Entry, Outcome)| entry.action == Action::Create;
-        let durability = match outcomes.iter().all(creates) {
+        let may_be_forgotten = |(entry, outcome): &(Entry, Outcome)| {
+            let written = matches!(outcome, Outcome::Written { .. });
+            entry.action == Action::Create && (entry.blobs.is_empty() || !written)
+        };
+        let durability = match outcomes.iter().all(may_be_forgotten) {
             true => Durability::Process,
             false => Durability::PowerLoss,
         };
-        let attached: Vec<String> = outcomes
+        let attached: Vec<Cid> = outcomes
             .iter()
             .filter(|(_, outcome)| matches!(outcome, Outcome::Written { .. }))
-            .flat_map(|(entry, _)| entry.blobs.iter().map(|blob| blob.cid.to_string()))
+            .flat_map(|(entry, _)| entry.blobs.iter().map(|blob| blob.cid))
             .collect();
         let dependents = self
             .write("settle", durability, move |connection| {
@@ -83,15 +86,7 @@ impl Store {
                 Ok::<_, StoreError>(dependents)
             })
             .await?;
-        if !attached.is_empty() {
-            // After the commit: before it, they are still needed if the process dies. What stays behind
-            // if it dies now is swept when the store is opened.
-            let blobs = self.blobs().clone();
-            self.write("let_go", Durability::Process, move |connection| {
-                blobs.let_go(connection, &attached)
-            })
-            .await?;
-        }
+        self.let_go(attached).await;
         Ok(dependents)
     }
 }
@@ -163,7 +158,8 @@ fn fail(connection: &Connection, id: i64, failed: &Failed, now: i64) -> Result<(
     Ok(())
 }
 
-/// A change or a delete of a record that was never written would meet somebody else's.
+/// A change or a delete of a record that was never written would meet somebody else's. What was accepted
+/// after another creation of the key depends on that one.
 fn fail_dependents(
     connection: &Connection,
     entry: &Entry,
@@ -173,7 +169,9 @@ fn fail_dependents(
     let ids: Vec<i64> = connection
         .prepare_cached(
             "SELECT id FROM outbox WHERE did = ?1 AND collection = ?2 AND rkey = ?3 AND state = 'pending'
-                 AND action <> 'create' AND id > ?4",
+                 AND action <> 'create' AND id > ?4 AND id < coalesce((
+                     SELECT min(id) FROM outbox WHERE did = ?1 AND collection = ?2 AND rkey = ?3
+                         AND state = 'pending' AND action = 'create' AND id > ?4), id + 1)",
         )?
         .query_map(
             params![entry.did.as_str(), entry.collection.as_str(), entry.rkey.as_str(), entry.id],

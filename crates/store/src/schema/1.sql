@@ -39,6 +39,7 @@ CREATE TABLE outbox (           -- what was accepted for writing, in the order o
 CREATE UNIQUE INDEX outbox_once ON outbox (did, once) WHERE once IS NOT NULL;
 CREATE INDEX outbox_next ON outbox (did, rank, id) WHERE state = 'pending';
 CREATE INDEX outbox_place ON outbox (did, collection, rkey, id) WHERE state = 'pending';
+CREATE INDEX outbox_folded ON outbox (folded_into) WHERE folded_into IS NOT NULL; -- else each row that goes costs a scan
 
 CREATE TABLE attachment (       -- the files that an outbox row needs uploaded; each is in the blob folder by its CID
     outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
