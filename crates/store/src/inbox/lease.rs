@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::{Received, read};
 use crate::consumer::Consumer;
 use crate::error::StoreError;
-use crate::job::Durability;
+use crate::job::{Cause, Durability};
 use crate::store::Store;
 
 /// Who has an event. Two leases of one event have two tokens.
@@ -47,6 +47,15 @@ pub enum LeaseError {
 impl From<rusqlite::Error> for LeaseError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl Cause for LeaseError {
+    fn cause(&self) -> StoreError {
+        match self {
+            Self::Store(error) => error.clone(),
+            Self::Lost | Self::Work(_) => StoreError::Sqlite(self.to_string()),
+        }
     }
 }
 
