@@ -65,13 +65,13 @@ async fn a_newer_version() {
         error,
         OpenError::Newer {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         }
     ));
     assert!(error.to_string().contains("use a newer atcomms"), "{error}");
     let newer = Connection::open(place.path()).unwrap();
-    newer.pragma_update(None, "user_version", 1).unwrap();
+    newer.pragma_update(None, "user_version", 2).unwrap();
     drop(newer);
     assert_eq!(texts(&next(&place.open()).await), ["x"]);
 }
@@ -93,7 +93,7 @@ async fn an_older_version_is_updated_once_nobody_uses_it() {
         error,
         OpenError::InUse {
             found: 0,
-            known: 1,
+            known: 2,
             ..
         }
     ));
@@ -106,6 +106,34 @@ async fn an_older_version_is_updated_once_nobody_uses_it() {
     accept(&store, note("x")).await;
     let beside = place.open();
     assert_eq!(texts(&next(&beside).await), ["x"], "and is shared again");
+}
+
+#[tokio::test]
+async fn a_store_from_before_the_inbox_keeps_what_waits() {
+    let place = Place::new();
+    let before = Connection::open(place.path()).unwrap();
+    before
+        .execute_batch(include_str!("../../src/schema/1.sql"))
+        .unwrap();
+    before
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .unwrap();
+    before.pragma_update(None, "user_version", 1).unwrap();
+    drop(before);
+    let newer = Place::new();
+    accept(&newer.open(), note("x")).await;
+    // The outbox has not changed since.
+    let copy = Connection::open(newer.path()).unwrap();
+    let path = place.path();
+    copy.execute("ATTACH ?1 AS before", [path.to_str().unwrap()])
+        .unwrap();
+    copy.execute("INSERT INTO before.outbox SELECT * FROM outbox", [])
+        .unwrap();
+    drop(copy);
+    let store = place.open();
+    assert_eq!(texts(&next(&store).await), ["x"]);
+    let consumer = store.consumer("new", 1).await.unwrap();
+    assert_eq!(store.inbox_len(&consumer).await.unwrap(), 0);
 }
 
 #[tokio::test]

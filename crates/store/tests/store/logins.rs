@@ -125,7 +125,11 @@ fn sqlite3_tells_what_the_tables_hold() {
             "uploaded",
             "bucket",
             "server",
-            "clock"
+            "clock",
+            "consumer",
+            "cursor",
+            "repository",
+            "inbox"
         ]
     );
     for (name, sql) in &tables {
