@@ -1,6 +1,8 @@
 //! The handle of a durable consumer: deliveries that stay until they are acknowledged.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +21,10 @@ use crate::subscription::StreamError;
 /// How often the inbox is looked at for what another process has taken in or given back.
 const POLL: Duration = Duration::from_millis(500);
 
+type Taking = Pin<Box<dyn Future<Output = Result<(Vec<Received>, i64), StoreError>> + Send>>;
+
 /// A running durable consumer. What it hands out is with the caller until it is acknowledged, given
 /// back, or `ack_wait` has passed. Dropping it stops its work; what is not acknowledged comes again.
-#[derive(Debug)]
 #[must_use = "a dropped inbox hands out nothing"]
 pub struct Inbox {
     store: Store,
@@ -31,6 +34,8 @@ pub struct Inbox {
     /// Taken from the store, and not yet by the caller; and until when they are ours.
     taken: VecDeque<Received>,
     taken_until: i64,
+    /// What is being taken from the store. Kept here, so that a caller who gives up loses nothing.
+    taking: Option<Taking>,
     fed: watch::Receiver<Fed>,
     stop: watch::Sender<bool>,
     connection: Connection,
@@ -62,6 +67,7 @@ impl Inbox {
             token,
             taken: VecDeque::new(),
             taken_until: 0,
+            taking: None,
             fed,
             stop,
             connection,
@@ -90,16 +96,18 @@ impl Inbox {
                 return Ok(Some(Leased::new(store, self.token, self.terms, received)));
             }
             let over = self.task.is_finished();
-            self.fed.mark_unchanged();
-            let now = millis();
-            let taken = self
-                .store
-                .lease(&self.consumer, self.token, self.terms, now)
-                .await?;
-            if !taken.is_empty() {
-                self.taken = taken.into();
-                self.taken_until = now.saturating_add(self.terms.ack_wait);
-                continue;
+            if self.taking.is_none() {
+                self.fed.mark_unchanged();
+                self.taking = Some(self.take());
+            }
+            if let Some(taking) = &mut self.taking {
+                let taken = taking.await;
+                self.taking = None;
+                let (taken, until) = taken?;
+                if !taken.is_empty() {
+                    (self.taken, self.taken_until) = (taken.into(), until);
+                    continue;
+                }
             }
             let next = self.store.next_visible(&self.consumer).await?;
             if over && next.is_none() {
@@ -108,6 +116,17 @@ impl Inbox {
             }
             self.wait(next, over).await;
         }
+    }
+
+    /// Takes the next events; gives them, and until when they are ours.
+    fn take(&self) -> Taking {
+        let (store, consumer) = (self.store.clone(), self.consumer.clone());
+        let (token, terms) = (self.token, self.terms);
+        Box::pin(async move {
+            let now = millis();
+            let taken = store.lease(&consumer, token, terms, now).await?;
+            Ok((taken, now.saturating_add(terms.ack_wait)))
+        })
     }
 
     /// Waits until there may be something to hand out.
@@ -164,10 +183,22 @@ impl Inbox {
             // A task that panicked is over, too.
             drop((&mut self.task).await);
         }
+        if let Some(taking) = self.taking.take() {
+            self.taken.extend(taking.await?.0);
+        }
         for received in std::mem::take(&mut self.taken) {
             self.store.give_back(received.id, self.token).await?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("consumer", &self.consumer)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
     }
 }
 
