@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Request(Request),
     /// Answer requests by running a command
     Serve(Serve),
+    /// Show what durable watches have taken in and not done, and what they have laid aside
+    Inbox(Inbox),
     /// Show what is accepted and not written yet, and what has failed
     Outbox(Outbox),
     /// Show what the account may still write
@@ -202,7 +204,11 @@ pub(crate) struct Broadcast {
 With --json, a line for each: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"collection\",\"rkey\",\"action\",\"trust\",
 \"continuity\",\"live\",\"record\",\"source\",\"seq\"}, and on exit a summary on stderr: {\"frames\",\"delivered\",
 \"duplicates\",\"rejected\":{REASON: N},\"resyncs\",\"seconds\"}, seconds from the first frame to the last.
-Without --peer, everybody's records of the collections. No login is needed; it keeps nothing on disk.")]
+Without --peer, everybody's records of the collections. No login is needed. Without --durable it keeps nothing
+on disk. With --durable, what comes is stored first, the next watch of that NAME goes on where this one was,
+and several share the work. With --exec, COMMAND is split into words as a shell would, run without a shell for
+one record at a time, and gets the line of JSON on stdin: exit 0 and it is done; 75, or a signal, and it comes
+again; another and it is laid aside, with stderr as the reason (`atcomms inbox --dead`).")]
 pub(crate) struct Watch {
     /// The host to watch, a PDS or a relay; may be repeated [default: the PDSs of the peers, or your own]
     #[arg(long = "source", value_name = "HOST_URL")]
@@ -235,6 +241,37 @@ pub(crate) struct Watch {
     /// End after this long without an event from the source, such as 2s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) idle: Option<Duration>,
+    /// Keep what comes in the store under this name until it is printed, or done by --exec
+    #[arg(long, value_name = "NAME")]
+    pub(crate) durable: Option<String>,
+    /// The command that is run for each record
+    #[arg(long, value_name = "COMMAND", requires = "durable")]
+    pub(crate) exec: Option<String>,
+    /// How often a record is given to the command before it is laid aside
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "durable", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_deliver: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --json, a line for each: that of `watch`, with {\"id\",\"durable\",\"attempts\",\"reason\"} before it. Looking takes
+nothing out.")]
+pub(crate) struct Inbox {
+    /// Only of this durable watch [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) durable: Option<String>,
+    /// What was laid aside, instead of what waits
+    #[arg(long)]
+    pub(crate) dead: bool,
+    /// Have one that was laid aside delivered again, by its id; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub(crate) retry: Vec<i64>,
+    /// Forget one that was laid aside, by its id; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub(crate) drop: Vec<i64>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 pub(crate) mod devnet;
 pub(crate) mod doctor;
+pub(crate) mod inbox;
 pub(crate) mod login;
 pub(crate) mod outbox;
 pub(crate) mod prune;
@@ -10,6 +11,7 @@ pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod watch;
+pub(crate) mod watch_durable;
 pub(crate) mod whoami;
 
 /// Waits for Ctrl-C, or for the signal with which services are stopped.

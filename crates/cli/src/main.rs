@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod context;
+mod event;
+mod exec;
 mod exit;
 mod line;
 mod sending;
@@ -76,6 +78,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Broadcast(args) => commands::send::broadcast(&context, args).await,
         Command::Watch(args) => commands::watch::run(&context, args).await,
         Command::Request(args) => commands::request::run(&context, args).await,
+        Command::Inbox(args) => commands::inbox::run(&context, args).await,
         Command::Outbox(args) => commands::outbox::run(&context, args).await,
         Command::Budget(args) => commands::budget::run(&context, args).await,
         Command::Prune(args) => commands::prune::run(&context, args).await,

@@ -139,6 +139,8 @@ impl Drain {
             seen = asked;
             let pass = match pass {
                 Ok(pass) => pass,
+                // The runtime is going down, and with it the store.
+                Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::error!(did = %self.session.did(), %error, "the outbox cannot be used");
                     Pass::Wait(Hold {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use atcomms_store::{Consumer, LeaseToken, Received, Store, StoreError, Terms};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::clock::millis;
 use crate::connection::Connection;
@@ -78,7 +78,8 @@ impl Inbox {
     }
 
     /// The next delivery; `None` when the sources were silent for the idle time, or the stream cannot go
-    /// on ([`Inbox::error`] says why), and everything was handed out.
+    /// on ([`Inbox::error`] says why), and nothing can be handed out now. What is out by then, or was put
+    /// off, is for the next run.
     ///
     /// Cancel safe: what was taken and not handed out is handed out by the next call.
     ///
@@ -110,11 +111,14 @@ impl Inbox {
                 }
             }
             let next = self.store.next_visible(&self.consumer).await?;
-            if over && next.is_none() {
+            // What is out, or was put off, is for the next run.
+            if over && next.is_none_or(|at| at > millis()) {
                 self.error = self.fed.borrow().error.clone();
                 return Ok(None);
             }
-            self.wait(next, over).await;
+            if !over {
+                self.wait(next).await;
+            }
         }
     }
 
@@ -130,15 +134,11 @@ impl Inbox {
     }
 
     /// Waits until there may be something to hand out.
-    async fn wait(&mut self, next: Option<i64>, over: bool) {
+    async fn wait(&mut self, next: Option<i64>) {
         let until = next.map_or(POLL, |at| {
             let left = u64::try_from(at.saturating_sub(millis())).unwrap_or(0);
             Duration::from_millis(left.max(1)).min(POLL)
         });
-        if over {
-            sleep(until).await;
-            return;
-        }
         tokio::select! {
             // Both an event and the end of the feeding are a reason to look again.
             _ = timeout(until, self.fed.changed()) => {}

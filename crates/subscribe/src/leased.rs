@@ -133,9 +133,20 @@ impl Leased {
     }
 }
 
+impl Delivery {
+    /// An event of a store's inbox, as it was delivered to it: for looking, without taking it out.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    #[expect(clippy::result_large_err, reason = "a delivery is larger still")]
+    pub fn from_received(received: Received) -> Result<Self, Undecodable> {
+        item(received.event)
+    }
+}
+
 /// An event of the store, as it was delivered to it.
 #[expect(clippy::result_large_err, reason = "a delivery is larger still")]
-pub(crate) fn item(event: Event) -> Result<Delivery, Undecodable> {
+fn item(event: Event) -> Result<Delivery, Undecodable> {
     let uri = event.uri();
     let action = match event.change {
         Change::Create => Action::Create,

@@ -1,8 +1,6 @@
 //! `atcomms serve`: a command of the user's answers requests.
 
 use std::num::NonZeroUsize;
-use std::process::Stdio;
-use std::sync::Arc;
 
 use atcomms::lexicon::Value;
 use atcomms::subscribe::Source;
@@ -10,30 +8,15 @@ use atcomms::{Job, Outcome as Served, Served as Event, TaskError};
 use futures::StreamExt;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
 
 use crate::args;
 use crate::context::Context;
+use crate::exec::{Exec, TRY_AGAIN};
 use crate::exit::{Failure, Outcome};
 use crate::line;
 
-/// The exit code by which a command says that it may be tried again (EX_TEMPFAIL of sysexits.h).
-const TRY_AGAIN: i32 = 75;
-/// More of a result than this is not read, in bytes: one more than an answer can hold is refused.
-const MAX_OUTPUT: u64 = 1_000_001;
-/// More of an error's text than this is not read, in bytes; an answer holds 2,048.
-const MAX_SAID: u64 = 64 * 1024;
-
 pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
-    let words = shlex::split(&args.exec)
-        .filter(|words| !words.is_empty())
-        .ok_or_else(|| {
-            Failure::Usage(format!(
-                "--exec {:?} is not a command: its quotes do not match, or it is empty",
-                args.exec
-            ))
-        })?;
+    let exec = Exec::parse(&args.exec)?;
     let agent = context.agent()?;
     let mut serve = agent
         .serve(args.task.clone())
@@ -50,8 +33,7 @@ pub(crate) async fn run(context: &Context, args: args::Serve) -> Outcome {
     for source in args.sources {
         serve = serve.source(source);
     }
-    let words: Arc<[String]> = words.into();
-    let mut server = serve.handle(move |job| answer(words.clone(), job))?;
+    let mut server = serve.handle(move |job| answer(exec.clone(), job))?;
     let interrupted = super::interrupted();
     tokio::pin!(interrupted);
     let mut connection = server.connection();
@@ -129,11 +111,8 @@ fn tell(event: &Event, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Runs the command for one request. Nothing of the request gets onto its command line.
-async fn answer(words: Arc<[String]>, job: Job) -> Result<Json, TaskError> {
-    let [program, arguments @ ..] = &*words else {
-        return Err(TaskError::failed("there is no command"));
-    };
+/// Runs the command for one request.
+async fn answer(exec: Exec, job: Job) -> Result<Json, TaskError> {
     let input = json!({
         "uri": job.subject.uri,
         "cid": job.subject.cid.to_string(),
@@ -142,56 +121,19 @@ async fn answer(words: Arc<[String]>, job: Job) -> Result<Json, TaskError> {
         "params": job.params.to_json(),
         "request": job.request,
     });
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        // Ctrl-C is for us, not for what we are about to finish.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| {
-            TaskError::retryable(format!("the command could not be started: {error}"))
-        })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let mut bytes = serde_json::to_vec(&input)?;
-        bytes.push(b'\n');
-        // A command that does not read its input closes the pipe: that is its own affair.
-        tokio::spawn(async move { stdin.write_all(&bytes).await });
-    }
-    let (output, said, status) = tokio::join!(
-        read(child.stdout.take(), MAX_OUTPUT),
-        read(child.stderr.take(), MAX_SAID),
-        child.wait(),
-    );
-    let (output, said, status) = (output?, said?, status?);
-    if status.success() {
-        let text = String::from_utf8_lossy(&output);
+    let ran = exec.run(&input).await;
+    let ran =
+        ran.map_err(|error| TaskError::retryable(format!("the command did not run: {error}")))?;
+    if ran.status.success() {
+        let text = String::from_utf8_lossy(&ran.output);
         // JSON that a record cannot hold (a float) is sent as the text that it is.
         let json = serde_json::from_str::<Json>(text.trim()).ok();
         let json = json.filter(|json| Value::from_json(json.clone()).is_ok());
         return Ok(json.unwrap_or_else(|| Json::String(text.trim_end().to_owned())));
     }
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
-    let message = if said.is_empty() {
-        format!("the command ended with {status}")
-    } else {
-        said
-    };
-    Err(match status.code() {
+    Err(match ran.status.code() {
         // Killed, by an operator or by the machine: that says nothing of the task.
-        None | Some(TRY_AGAIN) => TaskError::retryable(message),
-        Some(_) => TaskError::failed(message),
+        None | Some(TRY_AGAIN) => TaskError::retryable(ran.said),
+        Some(_) => TaskError::failed(ran.said),
     })
-}
-
-/// What a command writes, up to so many bytes; the rest is read and thrown away, so that it can end.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        (&mut pipe).take(limit).read_to_end(&mut bytes).await?;
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
-    }
-    Ok(bytes)
 }

@@ -1,69 +1,18 @@
 //! `atcomms watch`: what agents write, a line each.
 
-use atcomms::lexicon::{Map, Value};
-use atcomms::subscribe::{Delivery, Source, Subscriber, Summary};
+use atcomms::subscribe::{Source, Subscriber, Summary};
 use futures::StreamExt;
-use serde::Serialize;
 
 use crate::args;
 use crate::context::Context;
+use crate::event::{Line, told};
 use crate::exit::{Failure, Outcome};
 use crate::line;
 
-#[derive(Serialize)]
-struct Line<'a> {
-    uri: &'a str,
-    cid: Option<String>,
-    rev: String,
-    commit: String,
-    author: &'a str,
-    collection: &'a str,
-    rkey: &'a str,
-    action: &'static str,
-    trust: &'static str,
-    continuity: &'static str,
-    live: bool,
-    record: Option<serde_json::Value>,
-    source: &'a str,
-    seq: i64,
-}
-
 pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
-    let (resolver, own) = context.resolver_for_watching(&args.sources)?;
-    let mut subscriber = Subscriber::new(resolver.clone())
-        .from(args.from)
-        .trust(args.trust);
-    let mut sources = args.sources.clone();
-    if !args.peers.is_empty() {
-        let mut peers = Vec::new();
-        for address in &args.peers {
-            let identity = resolver.resolve(address).await?;
-            if args.sources.is_empty() {
-                sources.push(Source::of_pds(&identity, &resolver)?);
-            }
-            peers.push(identity.did);
-        }
-        subscriber = subscriber.peers(peers);
-    }
-    if sources.is_empty() {
-        sources.extend(own);
-    }
-    sources.sort_by(|a, b| a.host().cmp(b.host()));
-    sources.dedup_by(|a, b| a.host() == b.host());
-    if sources.is_empty() {
-        return Err(Failure::Usage("nothing to watch: name a host with --source, an agent with --peer, or log in to watch your own PDS".to_owned()));
-    }
-    for source in sources {
-        subscriber = subscriber.source(source);
-    }
-    for pattern in args.collections {
-        subscriber = subscriber.collection(pattern);
-    }
-    for action in args.actions {
-        subscriber = subscriber.action(action);
-    }
-    if let Some(idle) = args.idle {
-        subscriber = subscriber.idle(idle);
+    let subscriber = subscriber(context, &args).await?;
+    if let Some(name) = args.durable.clone() {
+        return super::watch_durable::run(context, args, subscriber, name).await;
     }
     let mut subscription = subscriber
         .start()
@@ -109,7 +58,48 @@ pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
     }
 }
 
-fn summarise(summary: &Summary, json: bool) -> Outcome {
+/// Says what to watch, as the command line does.
+async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber, Failure> {
+    let (resolver, own) = context.resolver_for_watching(&args.sources)?;
+    let mut subscriber = Subscriber::new(resolver.clone())
+        .from(args.from)
+        .trust(args.trust);
+    let mut sources = args.sources.clone();
+    if !args.peers.is_empty() {
+        let mut peers = Vec::new();
+        for address in &args.peers {
+            let identity = resolver.resolve(address).await?;
+            if args.sources.is_empty() {
+                sources.push(Source::of_pds(&identity, &resolver)?);
+            }
+            peers.push(identity.did);
+        }
+        subscriber = subscriber.peers(peers);
+    }
+    if sources.is_empty() {
+        sources.extend(own);
+    }
+    sources.sort_by(|a, b| a.host().cmp(b.host()));
+    sources.dedup_by(|a, b| a.host() == b.host());
+    if sources.is_empty() {
+        return Err(Failure::Usage("nothing to watch: name a host with --source, an agent with --peer, or log in to watch your own PDS".to_owned()));
+    }
+    for source in sources {
+        subscriber = subscriber.source(source);
+    }
+    for pattern in args.collections.iter().cloned() {
+        subscriber = subscriber.collection(pattern);
+    }
+    for action in args.actions.iter().copied() {
+        subscriber = subscriber.action(action);
+    }
+    if let Some(idle) = args.idle {
+        subscriber = subscriber.idle(idle);
+    }
+    Ok(subscriber)
+}
+
+pub(super) fn summarise(summary: &Summary, json: bool) -> Outcome {
     if json {
         eprintln!("{}", serde_json::to_string(summary)?);
         return Ok(());
@@ -123,65 +113,4 @@ fn summarise(summary: &Summary, json: bool) -> Outcome {
         eprintln!("  rejected for {reason}: {count}");
     }
     Ok(())
-}
-
-impl<'a> Line<'a> {
-    fn of(delivery: &'a Delivery) -> Self {
-        Line {
-            uri: delivery.uri.as_str(),
-            cid: delivery.cid.map(|cid| cid.to_string()),
-            rev: delivery.rev.to_string(),
-            commit: delivery.commit.to_string(),
-            author: delivery.author.as_str(),
-            collection: delivery.collection.as_str(),
-            rkey: delivery.rkey.as_str(),
-            action: delivery.action.as_str(),
-            trust: delivery.trust.as_str(),
-            continuity: delivery.continuity.as_str(),
-            live: delivery.live,
-            record: delivery
-                .record
-                .as_ref()
-                .map(|record| Value::Map(record.clone()).to_json()),
-            source: &delivery.source,
-            seq: delivery.seq,
-        }
-    }
-}
-
-/// One line for a person: who, what, how much it is worth, and the words of it where there are any.
-fn told(delivery: &Delivery) -> String {
-    let words = delivery.record.as_ref().map(words).unwrap_or_default();
-    let kind = delivery
-        .collection
-        .as_str()
-        .strip_prefix("agent.comms.")
-        .unwrap_or(delivery.collection.as_str());
-    format!(
-        "{} {} {} {} {}",
-        line::dim(delivery.trust.as_str()),
-        delivery.author,
-        line::strong(kind),
-        delivery.action.as_str(),
-        line::harmless(&words)
-    )
-}
-
-/// The text of a record, wherever our lexicons keep it.
-fn words(record: &Map) -> String {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let content = match record.get("content") {
-        Some(Value::Map(content)) => text(content.get("text")),
-        _ => None,
-    };
-    content
-        .or_else(|| {
-            ["text", "task", "summary", "status", "state", "name"]
-                .iter()
-                .find_map(|field| text(record.get(*field)))
-        })
-        .unwrap_or_default()
 }
