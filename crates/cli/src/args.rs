@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Broadcast(Broadcast),
     /// Print the records that agents write, verified
     Watch(Watch),
+    /// Record a stream into a file, which every --source takes as file:FILE
+    Record(Record),
     /// Ask an agent to do something, and wait for its answer
     Request(Request),
     /// Answer requests by running a command
@@ -210,7 +212,8 @@ and several share the work. With --exec, COMMAND is split into words as a shell 
 one record at a time, and gets the line of JSON on stdin: exit 0 and it is done; 75, or a signal, and it comes
 again; another and it is laid aside, with stderr as the reason (`atcomms inbox --dead`).")]
 pub(crate) struct Watch {
-    /// The host to watch, a PDS or a relay; may be repeated [default: the PDSs of the peers, or your own]
+    /// The host to watch, a PDS or a relay, or file:FILE for a recording; may be repeated [default: the PDSs of
+    /// the peers, or your own]
     #[arg(long = "source", value_name = "HOST_URL")]
     pub(crate) sources: Vec<Source>,
     /// Only this agent's; may be repeated
@@ -270,6 +273,31 @@ pub(crate) struct Inbox {
     #[arg(long, value_name = "ID")]
     pub(crate) drop: Vec<i64>,
     /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every frame is recorded, of interest or not, as it came; nothing is verified until it is watched, with
+`atcomms watch --source file:FILE`. The file holds for each frame its length (32 bits, little endian) and its bytes.
+Ctrl-C ends it.")]
+pub(crate) struct Record {
+    /// The file, which must not be there yet
+    pub(crate) file: PathBuf,
+    /// The host whose stream is recorded
+    #[arg(long, value_name = "HOST_URL")]
+    pub(crate) source: Source,
+    /// Where to begin: live, start, or a sequence number of the source
+    #[arg(long, value_name = "live|start|SEQ", default_value = "live")]
+    pub(crate) from: From,
+    /// End after this many frames
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// End after this long without a frame, such as 2s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle: Option<Duration>,
+    /// Print one JSON object at the end: {\"frames\",\"bytes\",\"first_seq\",\"last_seq\"}
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -7,6 +7,7 @@ pub(crate) mod inbox;
 pub(crate) mod login;
 pub(crate) mod outbox;
 pub(crate) mod prune;
+pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod serve;

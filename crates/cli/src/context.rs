@@ -99,8 +99,9 @@ impl Context {
             .transpose()?;
         let mut builder = atcomms::resolver(plc);
         // Handles that no DNS knows (.test) are known to the host that we were told of.
-        if let Some(host) = sources.first().or(own.as_ref()) {
-            builder = builder.handle_server(host.http_url());
+        let mut hosts = sources.iter().chain(own.as_ref());
+        if let Some(host) = hosts.find_map(Source::http_url) {
+            builder = builder.handle_server(host);
         }
         Ok((builder.build(), own))
     }

@@ -77,6 +77,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Send(args) => commands::send::send(&context, args).await,
         Command::Broadcast(args) => commands::send::broadcast(&context, args).await,
         Command::Watch(args) => commands::watch::run(&context, args).await,
+        Command::Record(args) => commands::record::run(args).await,
         Command::Request(args) => commands::request::run(&context, args).await,
         Command::Inbox(args) => commands::inbox::run(&context, args).await,
         Command::Outbox(args) => commands::outbox::run(&context, args).await,

@@ -34,6 +34,8 @@ struct Host {
     up: bool,
     /// It refused us for good.
     refused: bool,
+    /// It was a file, which is read.
+    ended: bool,
 }
 
 /// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
@@ -41,6 +43,8 @@ const LOOKUPS_AT_ONCE: usize = 32;
 /// How long the end of an idle subscription waits for keys that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether the last keys are there, once all files are read.
+const FILES_OVER: Duration = Duration::from_millis(20);
 /// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
 const FRAMES_TOGETHER: usize = 4096;
 /// Commits that are stored together: enough that the transaction itself costs little.
@@ -60,6 +64,8 @@ pub(crate) struct Driver {
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
     idle: Option<Duration>,
+    /// A file that was not read to its end.
+    unread: Option<StreamError>,
 }
 
 impl Driver {
@@ -80,6 +86,7 @@ impl Driver {
                 progress: feed.progress,
                 up: false,
                 refused: false,
+                ended: false,
             });
             events.push(feed.events.map(move |event| (index, event)).boxed());
         }
@@ -94,6 +101,7 @@ impl Driver {
             links,
             counters,
             idle,
+            unread: None,
         }
     }
 
@@ -103,6 +111,11 @@ impl Driver {
         let silence = tokio::time::sleep(self.idle.unwrap_or(Duration::MAX / 4));
         tokio::pin!(silence);
         loop {
+            // Nothing more comes from files that are read: what waits for a key is all that is left.
+            if self.hosts.iter().all(|host| host.ended) && self.idle != Some(FILES_OVER) {
+                self.idle = Some(FILES_OVER);
+                silence.as_mut().reset(tokio::time::Instant::now());
+            }
             let wake = self
                 .engine
                 .wake_at()
@@ -140,6 +153,9 @@ impl Driver {
             if !self.carry_out().await || !self.gather(&mut last_event).await {
                 break;
             }
+        }
+        if let Some(error) = self.unread.take() {
+            self.sink.stopped(error).await;
         }
         self.keep(true).await;
     }
@@ -210,6 +226,14 @@ impl Driver {
             SourceEvent::Disconnected(why) => {
                 tracing::warn!(host = %host.name, "not connected: {why}; trying again");
                 host.up = false;
+            }
+            SourceEvent::Ended(error) => {
+                host.ended = true;
+                if let Some(error) = error {
+                    let file = host.name.to_string();
+                    self.unread
+                        .get_or_insert(StreamError::Unread { file, error });
+                }
             }
         }
         let up = self.hosts.iter().filter(|host| host.up).count();

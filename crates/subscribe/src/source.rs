@@ -1,27 +1,43 @@
 //! Where frames come from. A source yields bytes and says when its connection comes and goes; what
 //! the bytes mean is the engine's business.
 
+pub(crate) mod file;
 pub(crate) mod firehose;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::str::FromStr;
 
 use atcomms_identity::{Guard, Identity, Resolver};
 use bytes::Bytes;
+use futures::Stream;
 use url::Url;
 
-/// A host whose event stream is watched.
+use self::firehose::{Firehose, Progress};
+
+/// Where an event stream comes from: a host, or a file into which one was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    url: Url,
-    /// Where this host may be, if it was not the caller's own choice.
-    guard: Option<Guard>,
+pub struct Source(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Firehose {
+        url: Url,
+        /// Where this host may be, if it was not the caller's own choice.
+        guard: Option<Guard>,
+        name: String,
+    },
+    File {
+        path: PathBuf,
+        name: String,
+    },
 }
 
 /// A source that cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a source: {why}; write it as wss://HOST or ws://localhost:PORT, without a path"
+    "`{text}` is not a source: {why}; write it as wss://HOST or ws://localhost:PORT, without a path, or as file:FILE"
 )]
 pub struct SourceError {
     text: String,
@@ -55,7 +71,20 @@ impl Source {
         }
         url.set_scheme(scheme)
             .map_err(|()| fail("its scheme cannot be changed to a WebSocket's"))?;
-        Ok(Source { url, guard: None })
+        let name = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Source(Kind::Firehose {
+            url,
+            guard: None,
+            name,
+        }))
+    }
+
+    /// A recorded stream ([`Recording`](crate::Recording)). It is played back as fast as it is taken, and
+    /// then it is over.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = format!("{FILE}{}", path.display());
+        Source(Kind::File { path, name })
     }
 
     /// The firehose of an account's PDS. Where that is was the account's choice, so that the
@@ -64,37 +93,59 @@ impl Source {
     /// # Errors
     /// The PDS's URL has a path.
     pub fn of_pds(identity: &Identity, resolver: &Resolver) -> Result<Self, SourceError> {
-        let source = Source::firehose(identity.pds.as_str())?;
-        Ok(Source {
-            guard: Some(resolver.client().guard()),
-            ..source
-        })
+        let mut source = Source::firehose(identity.pds.as_str())?;
+        if let Kind::Firehose { guard, .. } = &mut source.0 {
+            *guard = Some(resolver.client().guard());
+        }
+        Ok(source)
     }
 
-    /// The same host's URL for requests over HTTP.
-    pub fn http_url(&self) -> Url {
-        let mut url = self.url.clone();
-        let scheme = if self.url.scheme() == "wss" {
-            "https"
-        } else {
-            "http"
-        };
-        // Between the schemes that have hosts, a change is always allowed.
-        let _ = url.set_scheme(scheme);
-        url
+    /// The same host's URL for requests over HTTP; `None` for a file.
+    pub fn http_url(&self) -> Option<Url> {
+        match &self.0 {
+            Kind::Firehose { url, .. } => Some(firehose::http_url(url)),
+            Kind::File { .. } => None,
+        }
     }
 
-    /// The host, as it stands in a [`Delivery`](crate::Delivery)'s `source`: scheme, name and port.
+    /// The source, as it stands in a [`Delivery`](crate::Delivery)'s `source`: scheme, name and port, or
+    /// the file.
     pub fn host(&self) -> &str {
-        self.url.as_str().trim_end_matches('/')
+        match &self.0 {
+            Kind::Firehose { name, .. } | Kind::File { name, .. } => name,
+        }
+    }
+
+    /// All that happens there, from here on.
+    pub(crate) fn events(
+        &self,
+        from: From,
+        progress: Progress,
+    ) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
+        match &self.0 {
+            Kind::Firehose { url, guard, .. } => {
+                Firehose::new(url.clone(), *guard, from, progress).events()
+            }
+            Kind::File { path, .. } => file::events(Path::new(path), from, &progress),
+        }
     }
 }
+
+/// How a file is written where a host could be.
+const FILE: &str = "file:";
 
 impl FromStr for Source {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        Source::firehose(text)
+        match text.strip_prefix(FILE) {
+            Some("") => Err(SourceError {
+                text: text.to_owned(),
+                why: "it names no file".to_owned(),
+            }),
+            Some(path) => Ok(Source::file(path)),
+            None => Source::firehose(text),
+        }
     }
 }
 
@@ -150,6 +201,8 @@ pub(crate) enum SourceEvent {
     TooLarge,
     /// The connection ended or could not be made; it is tried again.
     Disconnected(String),
+    /// Nothing more will come: a file is at its end, or cannot be read any further.
+    Ended(Option<String>),
 }
 
 #[cfg(test)]

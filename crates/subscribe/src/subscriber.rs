@@ -18,7 +18,7 @@ use crate::durable::Durable;
 use crate::engine::Engine;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
-use crate::source::firehose::{self, Progress};
+use crate::source::firehose::Progress;
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
 use crate::trust::Trust;
@@ -187,7 +187,7 @@ impl Subscriber {
                 }
                 Feed {
                     host: source.host().into(),
-                    events: firehose::events(source, self.from, progress.clone()),
+                    events: source.events(self.from, progress.clone()),
                     progress,
                 }
             })

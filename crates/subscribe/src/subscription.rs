@@ -26,6 +26,14 @@ pub enum StreamError {
         /// What it said, and what to do.
         error: String,
     },
+    /// A recorded file could not be read to its end. What came before it was delivered.
+    #[error("{file} was not read to its end: {error}")]
+    Unread {
+        /// The file.
+        file: String,
+        /// Why not.
+        error: String,
+    },
 }
 
 /// What travels from the driver to the handle.

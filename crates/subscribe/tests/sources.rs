@@ -8,7 +8,7 @@ use std::time::Duration;
 use atcomms_devnet::{Devnet, Replay};
 use atcomms_identity::Resolver;
 use atcomms_repo::frame::{ErrorFrame, Frame};
-use atcomms_subscribe::{From, Source, Subscriber};
+use atcomms_subscribe::{Frames, From, Recording, Source, Subscriber};
 use futures::StreamExt;
 use tokio::time::timeout;
 
@@ -92,4 +92,77 @@ async fn a_host_that_refuses_does_not_end_the_others() {
         .await
         .expect("the other host's frames go on");
     assert!(subscription.error().is_none());
+}
+
+#[tokio::test]
+async fn a_recording_is_watched_as_its_host_was() {
+    let net = Devnet::builder()
+        .account("alice")
+        .start()
+        .await
+        .expect("a network");
+    let alice = net.accounts().remove(0);
+    let session = atcomms_publish::Session::login(
+        alice.pds.parse().expect("a URL"),
+        alice.handle.as_str(),
+        alice.password.into(),
+    );
+    let publisher = atcomms_publish::Publisher::temporary(session.await.expect("a login"));
+    let publisher = publisher.expect("a store");
+    for text in ["one", "two", "three"] {
+        let message = atcomms_lexicon::Message::new(alice.did.clone(), alice.did.clone(), text);
+        publisher.publish(message).await.expect("it is written");
+    }
+    let host = Source::firehose(net.pds()[0].url()).expect("a source");
+    let mut frames = Frames::of(host, From::Start);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stream.bin");
+    let mut recording = Recording::create(&path).await.expect("a new file");
+    let last = net.pds()[0].last_seq();
+    for seq in 1..=last {
+        let frame = timeout(PATIENCE, frames.next()).await.expect("in time");
+        recording
+            .write(&frame.expect("a frame"))
+            .await
+            .expect("room");
+        if seq == 3 {
+            // What was seen before the cut is not recorded twice.
+            assert_eq!(net.pds()[0].faults().disconnect(), 1);
+        }
+    }
+    recording.finish().await.expect("room");
+    let again = Recording::create(&path).await.expect_err("it is there");
+    assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+
+    let watched = |path: &std::path::Path| subscriber(&net).source(Source::file(path)).start();
+    let mut subscription = watched(&path).expect("it starts");
+    let mut texts = Vec::new();
+    while let Some(item) = timeout(PATIENCE, subscription.next())
+        .await
+        .expect("in time")
+    {
+        let message = item
+            .expect("it can be read")
+            .decode::<atcomms_lexicon::Message>();
+        let message = message.expect("a message").record.expect("a record");
+        texts.extend(message.content.text);
+    }
+    assert_eq!(texts, ["one", "two", "three"]);
+    assert_eq!(subscription.error(), None);
+    assert_eq!(i64::try_from(subscription.summary().frames), Ok(last));
+
+    let bytes = std::fs::read(&path).expect("it can be read");
+    let cut = folder.path().join("cut.bin");
+    std::fs::write(&cut, &bytes[..bytes.len() - 1]).expect("room");
+    let mut subscription = watched(&cut).expect("it starts");
+    let mut delivered = 0;
+    while let Some(item) = timeout(PATIENCE, subscription.next())
+        .await
+        .expect("in time")
+    {
+        delivered += usize::from(item.is_ok());
+    }
+    assert_eq!(delivered, 2, "what came before the cut");
+    let error = subscription.error().expect("a reason").to_string();
+    assert!(error.contains("cut short"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use atcomms_identity::tls;
+use atcomms_identity::{Guard, tls};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use futures::{SinkExt, Stream, StreamExt, stream};
@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use super::{From, Source, SourceEvent};
+use super::{From, SourceEvent};
 
 /// A frame of the protocol is at most 5 MB; what is a little larger is read, counted and skipped. What
 /// is larger still ends the connection, and the next one begins behind it.
@@ -77,30 +77,9 @@ impl Progress {
     }
 }
 
-/// All that happens at one host, for ever: connections, frames, disconnections.
-pub(crate) fn events(
-    source: &Source,
-    from: From,
-    progress: Progress,
-) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
-    let firehose = Firehose {
-        source: source.clone(),
-        from,
-        progress,
-        oversized: 0,
-        state: State::Waiting(Duration::ZERO),
-        backoff: backoff(),
-    };
-    Box::pin(stream::unfold(firehose, |mut firehose| async move {
-        if firehose.progress.0.stopped.load(Relaxed) {
-            return None;
-        }
-        Some((firehose.next().await, firehose))
-    }))
-}
-
-struct Firehose {
-    source: Source,
+pub(super) struct Firehose {
+    url: Url,
+    guard: Option<Guard>,
     from: From,
     progress: Progress,
     /// Messages in a row that were too large to be read, for which the cursor goes on.
@@ -130,7 +109,42 @@ fn backoff() -> ExponentialBackoff {
         .build()
 }
 
+/// The URL of a WebSocket's host for requests over HTTP.
+pub(super) fn http_url(url: &Url) -> Url {
+    let mut http = url.clone();
+    let scheme = if url.scheme() == "wss" {
+        "https"
+    } else {
+        "http"
+    };
+    // Between the schemes that have hosts, a change is always allowed.
+    let _ = http.set_scheme(scheme);
+    http
+}
+
 impl Firehose {
+    pub(super) fn new(url: Url, guard: Option<Guard>, from: From, progress: Progress) -> Self {
+        Self {
+            url,
+            guard,
+            from,
+            progress,
+            oversized: 0,
+            state: State::Waiting(Duration::ZERO),
+            backoff: backoff(),
+        }
+    }
+
+    /// All that happens at the host, for ever: connections, frames, disconnections.
+    pub(super) fn events(self) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
+        Box::pin(stream::unfold(self, |mut firehose| async move {
+            if firehose.progress.0.stopped.load(Relaxed) {
+                return None;
+            }
+            Some((firehose.next().await, firehose))
+        }))
+    }
+
     async fn next(&mut self) -> SourceEvent {
         match &mut self.state {
             State::Waiting(delay) => {
@@ -184,7 +198,7 @@ impl Firehose {
     }
 
     async fn connect(&self) -> Result<Socket, String> {
-        let mut url = self.source.url.clone();
+        let mut url = self.url.clone();
         url.set_path("/xrpc/com.atproto.sync.subscribeRepos");
         let cursor = match (self.progress.get(), self.from) {
             (Some(seq), _) if self.oversized > 0 => Some(seq.saturating_add(self.oversized)),
@@ -197,36 +211,36 @@ impl Firehose {
             url.query_pairs_mut()
                 .append_pair("cursor", &cursor.to_string());
         }
-        match timeout(CONNECT_TIMEOUT, open(&self.source, &url)).await {
+        match timeout(CONNECT_TIMEOUT, self.open(&url)).await {
             Ok(opened) => opened,
             Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
     }
-}
 
-/// Opens the socket: where the host was a stranger's choice, only to where its guard lets us.
-async fn open(source: &Source, url: &Url) -> Result<Socket, String> {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    let tls = Some(Connector::Rustls(tls::client_config()));
-    let opened = match source.guard {
-        None => connect_async_tls_with_config(url.as_str(), Some(config), true, tls).await,
-        Some(guard) => {
-            let stream = guard
-                .connect(&source.http_url())
-                .await
-                .map_err(|error| error.to_string())?;
-            // Frames are waited for, not collected: a small one must not wait for more.
-            stream
-                .set_nodelay(true)
-                .map_err(|error| error.to_string())?;
-            client_async_tls_with_config(url.as_str(), stream, Some(config), tls).await
-        }
-    };
-    opened
-        .map(|(socket, _)| socket)
-        .map_err(|error| describe(&error))
+    /// Opens the socket: where the host was a stranger's choice, only to where its guard lets us.
+    async fn open(&self, url: &Url) -> Result<Socket, String> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let tls = Some(Connector::Rustls(tls::client_config()));
+        let opened = match self.guard {
+            None => connect_async_tls_with_config(url.as_str(), Some(config), true, tls).await,
+            Some(guard) => {
+                let stream = guard
+                    .connect(&http_url(&self.url))
+                    .await
+                    .map_err(|error| error.to_string())?;
+                // Frames are waited for, not collected: a small one must not wait for more.
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| error.to_string())?;
+                client_async_tls_with_config(url.as_str(), stream, Some(config), tls).await
+            }
+        };
+        opened
+            .map(|(socket, _)| socket)
+            .map_err(|error| describe(&error))
+    }
 }
 
 /// Why a connection gives no more frames.
