@@ -11,6 +11,7 @@ mod attachments;
 mod cutting;
 mod devnet;
 mod network;
+mod outbox;
 mod records;
 mod reference;
 mod sessions;
