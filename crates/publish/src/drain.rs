@@ -135,8 +135,14 @@ impl Drain {
         let mut seen = 0;
         while !self.is_stopping() {
             let asked = self.signals.asked.load(Ordering::SeqCst);
-            let pass = self.pass(asked != seen).await;
+            let mut pass = self.pass(asked != seen).await;
             seen = asked;
+            // Whoever sends, what is settled is told: another process may have been faster.
+            if pass.is_ok()
+                && let Err(error) = self.look_at_others().await
+            {
+                pass = Err(error);
+            }
             let pass = match pass {
                 Ok(pass) => pass,
                 // The runtime is going down, and with it the store.
@@ -157,13 +163,7 @@ impl Drain {
                     self.woken_within(POLL).await;
                 }
                 Pass::Wait(hold) => self.hold(hold, asked).await,
-                Pass::Locked => match self.look_at_others().await {
-                    Ok(true) => {
-                        self.serve(asked);
-                        self.woken_within(POLL).await;
-                    }
-                    Ok(false) | Err(_) => self.woken_within(POLL_OTHERS).await,
-                },
+                Pass::Locked => self.woken_within(POLL_OTHERS).await,
             }
         }
     }
@@ -271,7 +271,10 @@ impl Drain {
                 return;
             }
             let before = self.signals.asked.load(Ordering::SeqCst);
-            self.woken_within(left).await;
+            self.woken_within(left.min(POLL)).await;
+            if let Err(error) = self.look_at_others().await {
+                tracing::warn!(%error, "what others have sent is not known");
+            }
             asked = self.signals.asked.load(Ordering::SeqCst);
             // What comes while nothing stands in the way but the time of another entry goes at once.
             if asked != before && hold.reason.is_none() {
@@ -280,20 +283,19 @@ impl Drain {
         }
     }
 
-    /// Takes in what the process that sends has made of entries that somebody here waits for. True if
-    /// nothing waits any more.
-    async fn look_at_others(&self) -> Result<bool, StoreError> {
-        for id in self.waiters.ids() {
-            match self.store.entry(id).await? {
-                Some(entry) if entry.state == State::Pending => {}
-                Some(entry) => match entry.folded_into {
-                    Some(newer) => self.waiters.follow(id, newer),
-                    None => self.waiters.settle(id, Some(&entry)),
-                },
-                None => self.waiters.settle(id, None),
+    /// Takes in what other processes have made of entries that somebody here waits for.
+    async fn look_at_others(&self) -> Result<(), StoreError> {
+        let ids = self.waiters.ids();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for (id, entry) in self.store.settled(ids).await? {
+            match entry.as_ref().and_then(|entry| entry.folded_into) {
+                Some(newer) => self.waiters.follow(id, newer),
+                None => self.waiters.settle(id, entry.as_ref()),
             }
         }
-        Ok(self.store.next_due(self.session.did()).await?.is_none())
+        Ok(())
     }
 
     async fn woken_within(&mut self, pause: Duration) {

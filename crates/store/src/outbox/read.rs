@@ -51,6 +51,26 @@ impl Store {
         self.read(move |connection| Ok(one(connection, id)?)).await
     }
 
+    /// Those of these entries that are not pending any more, by their numbers; `None` for one that is
+    /// gone. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn settled(&self, ids: Vec<i64>) -> Result<Vec<(i64, Option<Entry>)>, StoreError> {
+        self.read(move |connection| {
+            let mut settled = Vec::new();
+            let mut state = connection.prepare_cached("SELECT state FROM outbox WHERE id = ?1")?;
+            for id in ids {
+                let found: Option<String> = state.query_row([id], |row| row.get(0)).optional()?;
+                if found.as_deref() != Some(State::Pending.as_str()) {
+                    settled.push((id, one(connection, id)?));
+                }
+            }
+            Ok(settled)
+        })
+        .await
+    }
+
     /// How much waits in an account's outbox. Cancel safe.
     ///
     /// # Errors
