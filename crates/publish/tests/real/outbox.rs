@@ -1,12 +1,19 @@
 //! What is accepted while the PDS is away, by one process and sent by another.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use atcomms_devnet::Devnet;
 use atcomms_lexicon::{Card, Message};
 use atcomms_publish::store::State;
 use atcomms_publish::{Attachment, Downloader, Progress, Publisher, Session, Store};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::network::message;
+
+/// Long enough for a machine that does something else; a test that works does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Away {
     folder: TempDir,
@@ -109,6 +116,29 @@ async fn what_one_process_leaves_behind_another_sends() {
         .await
         .unwrap();
     assert_eq!(devnet.pds()[0].last_seq(), commits, "nothing was written");
+}
+
+#[tokio::test]
+async fn many_publishers_of_one_store_all_learn_what_became_of_theirs() {
+    let away = Away::new().await;
+    let _devnet = away.back().await;
+    // Each opens the store for itself, as processes do; one at a time sends.
+    let publishers: Vec<Publisher> = (0..8).map(|_| away.publisher()).collect();
+    let mut receipts = Vec::new();
+    for n in 0..10 {
+        for publisher in &publishers {
+            let text = format!("message {n}");
+            let publish = publisher.publish(message(publisher, &text));
+            receipts.push(tokio::spawn(publish.into_future()));
+        }
+    }
+    let mut uris = BTreeSet::new();
+    for receipt in receipts {
+        let receipt = timeout(PATIENCE, receipt).await;
+        let receipt = receipt.expect("its publisher learns of it").unwrap();
+        uris.insert(receipt.unwrap().uri);
+    }
+    assert_eq!(uris.len(), 80, "each under its own key");
 }
 
 #[tokio::test]
