@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn main() -> Result<()> {
     let mut steps = Steps::default();
     let network = Network::start().await?;
-    let alice = network.agent("alice").await?;
-    let bob = network.agent("bob").await?;
+    let alice = network.agent("alice", None).await?;
+    let bob = network.agent("bob", None).await?;
     steps.done("network and two accounts");
     println!("{}", network.describe());
     println!("alice  {} {}", alice.handle(), alice.did());

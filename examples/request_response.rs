@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::main]
 async fn main() -> Result<()> {
     let network = Network::start().await?;
-    let alice = network.agent("alice").await?;
-    let bob = network.agent("bob").await?;
+    let alice = network.agent("alice", None).await?;
+    let bob = network.agent("bob", None).await?;
     println!("{}\n", network.describe());
 
     let mut counter = bob.serve("count-words").handle(count_words)?;

@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use atcomms::identity::{GuardedClient, is_loopback_url};
 use atcomms::lexicon::Handle;
-use atcomms::{Agent, SecretString};
+use atcomms::{Agent, SecretString, Store};
 use atcomms_devnet::Devnet;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 /// The network of an example.
 pub(crate) struct Network {
-    plc: String,
+    pub(crate) plc: String,
     pds: String,
     /// Kept because the network ends with it.
     devnet: Option<Devnet>,
@@ -58,8 +58,8 @@ impl Network {
         format!("{kind}: PDS {}, PLC {}", self.pds, self.plc)
     }
 
-    /// An agent with a new account of this name.
-    pub(crate) async fn agent(&self, name: &str) -> Result<Agent> {
+    /// An agent with a new account of this name, which survives in the store if there is one.
+    pub(crate) async fn agent(&self, name: &str, store: Option<Store>) -> Result<Agent> {
         let (handle, password) = match &self.devnet {
             Some(devnet) => {
                 let account = devnet.create_account(name).await?;
@@ -67,9 +67,12 @@ impl Network {
             }
             None => self.create_account(name).await?,
         };
-        let builder = Agent::builder()
+        let mut builder = Agent::builder()
             .plc(self.plc.parse()?)
             .pds(self.pds.parse()?);
+        if let Some(store) = store {
+            builder = builder.store(store);
+        }
         Ok(builder.login(handle, SecretString::from(password)).await?)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use atcomms_identity::{Identity, ResolveError, Resolver};
 use atcomms_lexicon::{Address, BlobRef, Did, Handle, Record};
 use atcomms_publish::{DownloadError, Downloader, Publish, Publisher, Session};
+use atcomms_store::Store;
 use atcomms_subscribe::{Source, SourceError, Subscriber};
 use url::Url;
 
@@ -67,6 +68,12 @@ impl Agent {
     /// What writes its records.
     pub fn publisher(&self) -> &Publisher {
         &self.inner.publisher
+    }
+
+    /// What survives of it: what it accepted and has not written, and what its durable consumers have
+    /// taken in. The default is gone with the process.
+    pub fn store(&self) -> &Store {
+        self.inner.publisher.store()
     }
 
     /// What finds out who others are.
