@@ -108,24 +108,27 @@ impl Blobs {
         Ok(())
     }
 
-    /// A record was written: it holds these blobs now, and no others.
-    pub(super) fn hold(&mut self, path: &str, blobs: &[BlobRef], rev: Tid) {
-        let before = self.held.remove(path).unwrap_or_default();
-        for blob in blobs {
-            self.holders
-                .entry(blob.cid)
-                .or_default()
-                .insert(path.to_owned(), rev);
-            if let Some(stored) = self.stored.get_mut(&blob.cid) {
-                stored.temporary = false;
+    /// Records were written together: each holds these blobs now, and no others. What one lets go and
+    /// another takes up stays.
+    pub(super) fn hold(&mut self, records: &[(String, Vec<BlobRef>)], rev: Tid) {
+        for (path, blobs) in records {
+            for blob in blobs {
+                let holders = self.holders.entry(blob.cid).or_default();
+                holders.insert(path.clone(), rev);
+                if let Some(stored) = self.stored.get_mut(&blob.cid) {
+                    stored.temporary = false;
+                }
             }
         }
-        let now: Vec<Cid> = blobs.iter().map(|blob| blob.cid).collect();
-        for cid in before.into_iter().filter(|cid| !now.contains(cid)) {
-            self.let_go(path, &cid);
-        }
-        if !now.is_empty() {
-            self.held.insert(path.to_owned(), now);
+        for (path, blobs) in records {
+            let before = self.held.remove(path).unwrap_or_default();
+            let now: Vec<Cid> = blobs.iter().map(|blob| blob.cid).collect();
+            for cid in before.into_iter().filter(|cid| !now.contains(cid)) {
+                self.let_go(path, &cid);
+            }
+            if !now.is_empty() {
+                self.held.insert(path.clone(), now);
+            }
         }
     }
 

@@ -93,7 +93,7 @@ pub(super) fn hold_blobs(repository: &Repository, blobs: &mut Blobs) {
                 Ok(Value::Map(fields)) => blobs_of(&fields).unwrap_or_default(),
                 _ => continue,
             };
-            blobs.hold(&path(&collection, &rkey), &held, rev);
+            blobs.hold(&[(path(&collection, &rkey), held)], rev);
         }
     }
 }

@@ -91,9 +91,7 @@ impl State {
             return Err(error);
         }
         let rev = applied.commit.rev();
-        for (path, blobs) in held {
-            content.blobs.hold(&path, &blobs, rev);
-        }
+        content.blobs.hold(&held, rev);
         Ok(Committed {
             cid: applied.commit.cid(),
             rev,

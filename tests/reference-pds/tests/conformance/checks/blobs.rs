@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use atcomms_lexicon::cid_for_raw;
 use serde_json::{Value, json};
 
-use crate::account::{Account, NOTE, note};
+use crate::account::{Account, NOTE, create, delete, note, update};
 use crate::answer::{Answer, same, text};
 use crate::check::checks;
 use crate::target::Target;
@@ -19,6 +19,7 @@ checks![
     an_upload_has_a_limit,
     a_blob_is_public_while_a_record_refers_to_it,
     a_blob_goes_with_the_record_s_update,
+    a_blob_that_changes_hands_stays,
     a_wrong_reference_is_refused,
     a_blob_that_is_gone_must_be_uploaded_again,
     a_blob_of_nobody,
@@ -190,6 +191,26 @@ async fn a_blob_goes_with_the_record_s_update(target: &Target) -> Result<()> {
     get(target, &account, &blob)
         .await?
         .refused(400, "InvalidRequest")
+}
+
+/// One record lets go of it, and another takes it up in the same commit.
+async fn a_blob_that_changes_hands_stays(target: &Target) -> Result<()> {
+    let account = target.account().await?;
+    let blob = uploaded(target, &account, b"handed on", "text/plain").await?;
+    account.put(target, "one", with(&blob)).await?;
+    let writes = json!([delete("one"), create("two", with(&blob))]);
+    account.apply(target, writes).await?.ok()?;
+    let answer = get(target, &account, &blob).await?;
+    same!(answer.bytes("text/plain")?, b"handed on", "content");
+    account.put(target, "other", note("no file")).await?;
+    let writes = json!([
+        update("two", note("no file any more")),
+        update("other", with(&blob))
+    ]);
+    account.apply(target, writes).await?.ok()?;
+    let answer = get(target, &account, &blob).await?;
+    same!(answer.bytes("text/plain")?, b"handed on", "content, still");
+    Ok(())
 }
 
 async fn a_wrong_reference_is_refused(target: &Target) -> Result<()> {
