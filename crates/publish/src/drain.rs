@@ -225,33 +225,25 @@ impl Drain {
     /// Stores what became of entries, and tells who waits for them.
     async fn settle(&self, mut outcomes: Vec<(Entry, Outcome)>) -> Result<(), StoreError> {
         let now = now();
-        let dependents = self.store.settle(outcomes.clone(), now).await?;
+        let mut failed = self.store.settle(outcomes.clone(), now).await?;
         for (entry, outcome) in &mut outcomes {
             match outcome {
                 Outcome::Written { rev, commit } => {
                     entry.state = State::Written;
                     (entry.rev, entry.commit) = (*rev, *commit);
+                    entry.settled_at = Some(now);
+                    self.own.written(entry);
+                    self.waiters.settle(entry.id, Some(entry));
                 }
-                Outcome::Failed(failed) => {
-                    entry.state = State::Failed;
-                    entry.failure = Some(failed.failure.clone());
-                    entry.reason = Some(failed.reason.clone());
-                    entry.found = failed.found;
-                    tracing::warn!(uri = %entry.uri(), reason = failed.reason, "not written");
+                Outcome::Failed(why) => {
+                    tracing::warn!(uri = %entry.uri(), reason = why.reason, "not written");
+                    failed.push(entry.id);
                 }
-                _ => continue,
+                _ => {}
             }
-            entry.settled_at = Some(now);
-            if entry.state == State::Written {
-                self.own.written(entry);
-            }
-            self.waiters.settle(entry.id, Some(entry));
         }
-        for id in dependents {
-            let entry = self.store.entry(id).await?;
-            self.waiters.settle(id, entry.as_ref());
-        }
-        Ok(())
+        // What was not sent yet may have been given up meanwhile: its attachment is gone for that, say.
+        self.look_at(failed).await
     }
 
     /// Waits, and tells everybody why, also who comes meanwhile.
@@ -285,7 +277,11 @@ impl Drain {
 
     /// Takes in what other processes have made of entries that somebody here waits for.
     async fn look_at_others(&self) -> Result<(), StoreError> {
-        let ids = self.waiters.ids();
+        self.look_at(self.waiters.ids()).await
+    }
+
+    /// Tells who waits for these entries what the store says of them.
+    async fn look_at(&self, ids: Vec<i64>) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }

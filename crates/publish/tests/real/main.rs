@@ -10,6 +10,7 @@
 mod attachments;
 mod cutting;
 mod devnet;
+mod held;
 mod network;
 mod outbox;
 mod records;
