@@ -1,5 +1,5 @@
-//! The promises of atcomms, a file for each. Frames are made for the purpose, and travel over a real
-//! WebSocket from a replay to a real subscription.
+//! The promises of atcomms, a file for each. What is read is made of frames for the purpose, over a real
+//! WebSocket from a replay to a real subscription; what is written goes to a devnet with faults.
 
 #![allow(
     clippy::expect_used,
@@ -11,4 +11,5 @@ mod author;
 mod author_is_the_signer;
 mod bad_input_is_a_value;
 mod ordered_per_repository;
+mod published_exactly_once;
 mod stage;
