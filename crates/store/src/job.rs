@@ -29,6 +29,8 @@ pub(crate) trait Job: Send {
     fn name(&self) -> &'static str;
     fn durability(&self) -> Durability;
     fn turn(&self) -> Turn;
+    /// Whether its caller keeps a thread until it is answered.
+    fn blocks(&self) -> bool;
     /// Does the work. With an error it changed its mind, and is to be undone alone; the error is why, as
     /// others are told whom it takes with it.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
@@ -53,6 +55,7 @@ pub(crate) struct Task<F, T, E> {
     name: &'static str,
     durability: Durability,
     turn: Turn,
+    blocks: bool,
     work: Option<F>,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -74,11 +77,20 @@ where
             name,
             durability,
             turn,
+            blocks: false,
             work: Some(work),
             result: None,
             reply,
         };
         (task, answer)
+    }
+
+    /// The same for a caller that keeps a thread until it is answered.
+    pub(crate) fn blocking(self) -> Self {
+        Self {
+            blocks: true,
+            ..self
+        }
     }
 }
 
@@ -98,6 +110,10 @@ where
 
     fn turn(&self) -> Turn {
         self.turn
+    }
+
+    fn blocks(&self) -> bool {
+        self.blocks
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {

@@ -140,7 +140,7 @@ impl Store {
         E: From<StoreError> + Cause + Send + 'static,
     {
         let (job, answer) = Task::new(name, durability, Turn::Queued, work);
-        let sent = self.0.writer.jobs().blocking_send(Box::new(job));
+        let sent = self.0.writer.jobs().blocking_send(Box::new(job.blocking()));
         sent.map_err(|_| closed::<E>())?;
         answer.blocking_recv().unwrap_or_else(|_| Err(closed()))
     }

@@ -111,8 +111,9 @@ fn run(
                     job.answer(Err(error.clone()));
                 }
             }
-            // The process is dead: nobody is ever answered.
-            Ended::Dead => graveyard.push(group),
+            // The process is dead: nobody is ever answered. But a thread that waited for its answer would
+            // never end, and would keep this store.
+            Ended::Dead => graveyard.extend(group.into_iter().filter(|job| !job.blocks())),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use atcomms_lexicon::cid_for_cbor;
-use atcomms_store::{CrashPlan, Entry, Failed, Login, Outcome, Pool, Server, State, Store};
+use atcomms_store::{
+    CrashPlan, Entry, Failed, Login, Outcome, Pool, Server, State, Store, StoreError,
+};
 
 use crate::child::Child;
 use crate::support::{
@@ -261,10 +263,11 @@ async fn logging_in() {
 
         let renewed = login("renewed");
         die_at(&place, format!("tokens.{side}"), async |store| {
-            // This thread is never answered, and waits until the tests end.
-            let (done, is_done) = tokio::sync::oneshot::channel();
-            std::thread::spawn(move || done.send(store.keep_tokens(renewed)));
-            is_done.await
+            // A thread that is never answered would hold up the end of its runtime for ever.
+            let keeping = tokio::task::spawn_blocking(move || store.keep_tokens(renewed));
+            let kept = keeping.await.unwrap();
+            assert!(matches!(kept, Err(StoreError::Closed)), "{kept:?}");
+            std::future::pending::<()>().await;
         })
         .await;
         let renewed = place.open().login(None).unwrap().unwrap();
