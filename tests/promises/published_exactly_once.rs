@@ -7,6 +7,7 @@
 
 mod death;
 mod dice;
+mod killed;
 mod ledger;
 mod life;
 mod repository;
@@ -61,10 +62,6 @@ struct Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_exactly_once() {
-    let number = |name| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse::<u64>().expect("a number"))
-    };
     let (first, count) = match number("ATCOMMS_SEED") {
         Some(seed) => (seed, 1),
         None => (0, number("ATCOMMS_SEEDS").unwrap_or(SEEDS)),
@@ -91,6 +88,12 @@ async fn published_exactly_once() {
     if count >= ENOUGH {
         check_that_all_happened(&stage);
     }
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number"))
 }
 
 /// Runs one seed after the other; gives what failed.
