@@ -8,11 +8,13 @@
 )]
 
 mod attachments;
+mod counting;
 mod cutting;
 mod devnet;
 mod held;
 mod network;
 mod outbox;
+mod rate_limits;
 mod records;
 mod reference;
 mod sessions;
