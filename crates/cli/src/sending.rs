@@ -75,6 +75,8 @@ async fn until_settled(mut accepted: Accepted, wait: bool) -> Option<Pending> {
         (true, false) => Duration::ZERO,
     };
     let mut progress = accepted.progress();
+    // What stood in the way of an entry that an earlier command left need not do so any more.
+    let mut left = PATIENCE;
     loop {
         let pending = match progress {
             Progress::Pending(pending) => pending,
@@ -83,11 +85,14 @@ async fn until_settled(mut accepted: Accepted, wait: bool) -> Option<Pending> {
         if pending.stuck {
             return Some(pending);
         }
-        progress = match timeout(patience(&pending), accepted.changed()).await {
+        progress = match timeout(left, accepted.changed()).await {
             Ok(Ok(progress)) => progress,
             // The time is over, or the publisher is gone.
             _ => return Some(pending),
         };
+        if let Progress::Pending(pending) = &progress {
+            left = patience(pending);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ const AT_ONCE: usize = 8;
 /// So often the PDS may fail on an entry that is sent alone. With the pauses between, about an hour.
 const MAX_STRIKES: u32 = 16;
 
+/// Why an entry waits whose process died after it was sent.
+const LOST: &str = "its answer was lost, and it is not there: it is sent again";
+
 /// The name of the failure of an entry on which the PDS failed too often.
 const UNWRITABLE: &str = "InternalServerError";
 
@@ -60,7 +63,7 @@ impl Drain {
             commit: None,
         };
         let again = || Outcome::NotDone {
-            reason: entry.reason.clone().unwrap_or_default(),
+            reason: entry.reason.clone().unwrap_or_else(|| LOST.to_owned()),
             not_before: entry.not_before,
         };
         let strikes = self.strikes.get(&entry.id).copied().unwrap_or(0);
