@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::net::Server;
-use crate::{Account, CreateAccountError, DevnetBuilder, Pds, StartError};
+use crate::{Account, CreateAccountError, DevnetBuilder, Pds, Relay, StartError};
 
-/// A running AT network on this machine: a PLC directory and PDSs. Dropping it stops everything.
+/// A running AT network on this machine: a PLC directory, PDSs, and a relay over them. Dropping it stops everything.
 ///
-/// Every frame that was ever emitted stays in memory, so that any cursor can be replayed: a network for tests
+/// Every frame that was ever emitted stays in memory, at its PDS and at the relay, so that any cursor can be replayed: a network for tests
 /// and for a desk, not for years.
 pub struct Devnet {
     plc_url: String,
     pds: Vec<Pds>,
+    relay: Relay,
     servers: Vec<Server>,
     /// Held while this lives, so that no second devnet writes into its folder.
     _lock: Option<Arc<File>>,
@@ -22,7 +23,7 @@ pub struct Devnet {
 }
 
 impl Devnet {
-    /// Starts a PLC directory and one PDS on free ports, in memory. Cancel safe: a start that is dropped leaves
+    /// Starts a PLC directory, one PDS and a relay on free ports, in memory. Cancel safe: a start that is dropped leaves
     /// nothing running.
     ///
     /// # Errors
@@ -39,6 +40,7 @@ impl Devnet {
     pub(crate) fn new(
         plc_url: String,
         pds: Vec<Pds>,
+        relay: Relay,
         servers: Vec<Server>,
         lock: Option<Arc<File>>,
     ) -> Self {
@@ -46,6 +48,7 @@ impl Devnet {
         Self {
             plc_url,
             pds,
+            relay,
             servers,
             _lock: lock,
             turn: AtomicUsize::new(accounts),
@@ -60,6 +63,11 @@ impl Devnet {
     /// The PDSs; there is at least one.
     pub fn pds(&self) -> &[Pds] {
         &self.pds
+    }
+
+    /// The relay over all of them.
+    pub fn relay(&self) -> &Relay {
+        &self.relay
     }
 
     /// Creates an account `NAME.test`, on the PDSs in turn. Cancel safe, as [`Pds::create_account`].

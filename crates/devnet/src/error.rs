@@ -53,6 +53,16 @@ pub enum StartError {
         /// PDSs asked for.
         asked: usize,
     },
+    /// A host for the relay is not one.
+    #[error(
+        "{url:?} is not a host for the relay: {reason}; write it as ws://HOST:PORT or wss://HOST"
+    )]
+    RelayHost {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// There can be no devnet without a PDS.
     #[error("a devnet needs at least one PDS")]
     NoPds,

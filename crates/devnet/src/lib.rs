@@ -1,5 +1,5 @@
-//! An AT network in a process, for development and tests: a did:plc directory and PDSs, on loopback, with
-//! real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
+//! An AT network in a process, for development and tests: a did:plc directory, PDSs and a relay, on
+//! loopback, with real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
 //! the reference PDS answers. It protects nothing and nobody: passwords are in clear.
 //!
 //! ```
@@ -21,6 +21,7 @@
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
 //! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
+//! - [`Relay`]: the streams of all PDSs as one
 //! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
@@ -50,6 +51,7 @@ mod pds;
 mod plc;
 mod rate_limit;
 mod recording;
+mod relay;
 mod replay;
 mod server;
 mod session;
@@ -62,5 +64,6 @@ pub use error::{CreateAccountError, RecordingError, StartError};
 pub use faults::{Fault, FaultCounts, Faults};
 pub use rate_limit::{Limit, RateLimits};
 pub use recording::Recording;
+pub use relay::Relay;
 pub use replay::{PdsUrl, Replay, ReplayBuilder};
 pub use server::Pds;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use atcomms_lexicon::{Did, Handle};
 
 use crate::faults::Faults;
+use crate::firehose::EventLog;
 use crate::pds::{DOMAIN, Profile, State, new_password};
 use crate::rate_limit::Budget;
 use crate::{Account, CreateAccountError};
@@ -77,6 +78,11 @@ impl Pds {
     /// How many requests its rate limits refused; 0 if it has none.
     pub fn refused_by_rate_limit(&self) -> u64 {
         self.state.budget.as_ref().map_or(0, Budget::refused)
+    }
+
+    /// Its address and the log of its stream, for the relay.
+    pub(crate) fn log(&self) -> (String, Arc<EventLog>) {
+        (self.url().to_owned(), self.state.stream.log.clone())
     }
 
     fn account(&self, profile: Profile) -> Account {

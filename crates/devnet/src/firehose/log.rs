@@ -16,6 +16,18 @@ pub(crate) struct EventLog {
     length: watch::Sender<Position>,
 }
 
+/// An event as the log shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// Its number; a broken frame may have none.
+    pub(crate) seq: Option<i64>,
+    pub(crate) frame: Bytes,
+}
+
+/// Takes every event right when it is in the log, before whoever wrote it goes on. It must not wait, and
+/// must not use the log that it takes from.
+pub(crate) type Tap = Box<dyn Fn(&[Shown]) + Send + Sync>;
+
 /// How many frames of the log lie before a reader.
 pub(crate) type Position = usize;
 
@@ -23,6 +35,7 @@ struct Inner {
     events: Vec<Event>,
     file: Option<FrameFile>,
     last_seq: i64,
+    tap: Option<Tap>,
 }
 
 struct Event {
@@ -38,6 +51,13 @@ impl Event {
     /// comes after the number before it.
     fn is_after(&self, cursor: i64) -> bool {
         self.seq > cursor || (!self.numbered && self.seq == cursor)
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            seq: self.numbered.then_some(self.seq),
+            frame: self.frame.clone(),
+        }
     }
 }
 
@@ -62,6 +82,7 @@ impl EventLog {
             events: Vec::with_capacity(frames.len()),
             file,
             last_seq: 0,
+            tap: None,
         };
         for (seq, at, frame) in frames {
             inner.push(seq, at, frame);
@@ -90,17 +111,46 @@ impl EventLog {
         if let Some(file) = &mut inner.file {
             file.append(&frames)?;
         }
-        for (seq, frame) in (first..).zip(frames) {
-            inner.push(Some(seq), now, frame);
-        }
-        self.length.send_replace(inner.events.len());
+        let shown: Vec<Shown> = (first..)
+            .zip(frames)
+            .map(|(seq, frame)| Shown {
+                seq: Some(seq),
+                frame,
+            })
+            .collect();
+        self.show(&mut inner, now, shown);
         Ok(())
     }
 
     /// Shows a frame as it is, whatever number it has or lacks.
     pub(crate) fn push(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.push(seq, now, frame);
+        self.show(&mut inner, now, vec![Shown { seq, frame }]);
+    }
+
+    /// Hands what comes after `cursor` to the tap now, and all that is to come when it comes. A log has one
+    /// tap.
+    pub(crate) fn tap(&self, cursor: i64, tap: Tap) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let missed: Vec<Shown> = inner
+            .events
+            .iter()
+            .filter(|event| event.is_after(cursor))
+            .map(Event::shown)
+            .collect();
+        if !missed.is_empty() {
+            tap(&missed);
+        }
+        inner.tap = Some(tap);
+    }
+
+    fn show(&self, inner: &mut Inner, now: SystemTime, shown: Vec<Shown>) {
+        for event in &shown {
+            inner.push(event.seq, now, event.frame.clone());
+        }
+        if let Some(tap) = &inner.tap {
+            tap(&shown);
+        }
         self.length.send_replace(inner.events.len());
     }
 

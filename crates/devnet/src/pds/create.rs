@@ -13,7 +13,7 @@ use super::handle::service_handle;
 use super::profile::Profile;
 use super::store::Line;
 use crate::event::Event;
-use crate::plc::{OPERATION, Operation, Service};
+use crate::plc::{OPERATION, Operation, PDS_SERVICE, Service};
 use crate::xrpc::XrpcError;
 
 impl State {
@@ -111,6 +111,3 @@ impl State {
         }
     }
 }
-
-/// The PDS's name among the services of a DID.
-pub(super) const PDS_SERVICE: &str = "atproto_pds";

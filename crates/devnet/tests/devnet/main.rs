@@ -15,6 +15,7 @@ mod firehose;
 mod lists;
 mod plc;
 mod rate_limits;
+mod relay;
 mod replay;
 mod restart;
 mod round_trip;
