@@ -11,7 +11,7 @@ use crate::line;
 #[derive(Serialize)]
 struct Ready<'a> {
     plc: &'a str,
-    relay: Option<&'a str>,
+    relay: &'a str,
     jetstream: Option<&'a str>,
     pds: Vec<String>,
     accounts: Vec<Account>,
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: args::Devnet) -> Outcome {
     let accounts = devnet.accounts();
     let ready = Ready {
         plc: devnet.plc_url(),
-        relay: None,
+        relay: devnet.relay().ws_url(),
         jetstream: None,
         pds: devnet
             .pds()
