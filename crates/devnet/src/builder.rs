@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::firehose::StreamLimits;
+use crate::jetstream::{self, Jetstream};
 use crate::journal::{Journal, write_whole};
 use crate::net::{Listener, Server, Tasks};
 use crate::pds::{self, Setup};
@@ -120,6 +121,7 @@ impl DevnetBuilder {
                 plc: listeners.plc.port(),
                 pds: listeners.pds.iter().map(Listener::port).collect(),
                 relay: listeners.relay.port(),
+                jetstream: listeners.jetstream.port(),
             };
             write_whole(&folder.join(PORTS), &ports)?;
         }
@@ -141,6 +143,7 @@ impl DevnetBuilder {
             plc,
             pds: known,
             relay,
+            jetstream,
         } = before.unwrap_or_default();
         if known.len() > self.pds {
             return Err(StartError::PdsCount {
@@ -151,6 +154,7 @@ impl DevnetBuilder {
         }
         let plc = bind_again(plc).await?;
         let relay = bind_again(relay).await?;
+        let jetstream = bind_again(jetstream).await?;
         let mut pds = Vec::with_capacity(self.pds);
         for index in 0..self.pds {
             let known = known.get(index).copied().unwrap_or(0);
@@ -159,7 +163,12 @@ impl DevnetBuilder {
                 _ => bind_again(known).await?,
             });
         }
-        Ok(Listeners { plc, pds, relay })
+        Ok(Listeners {
+            plc,
+            pds,
+            relay,
+            jetstream,
+        })
     }
 
     fn open(&self, listeners: Listeners, lock: Option<Arc<File>>) -> Result<Devnet, StartError> {
@@ -205,10 +214,22 @@ impl DevnetBuilder {
                 .map(|url| relay::ExternalHost::parse(url))
                 .collect::<Result<_, _>>()?,
         })?;
+        let relay_log = intake.stream.log.clone();
         let relay = Relay::new(intake.clone(), listeners.relay.url());
         let router = relay::router(intake);
         servers.push(Server::spawn(listeners.relay, router, tasks, stop));
-        Ok(Devnet::new(plc_url, all, relay, servers, lock))
+        let (stop, stopped) = watch::channel(false);
+        let tasks = Tasks::holding(lock.clone());
+        let stream = jetstream::open(jetstream::Setup {
+            relay: relay_log,
+            limits: self.limits,
+            tasks: tasks.clone(),
+            stop: stopped,
+        });
+        let router = jetstream::router(stream.clone());
+        let jetstream = Jetstream::new(stream, listeners.jetstream.url());
+        servers.push(Server::spawn(listeners.jetstream, router, tasks, stop));
+        Ok(Devnet::new(plc_url, all, relay, jetstream, servers, lock))
     }
 
     fn directory(&self) -> Result<Directory, StartError> {
@@ -228,6 +249,7 @@ struct Listeners {
     plc: Listener,
     pds: Vec<Listener>,
     relay: Listener,
+    jetstream: Listener,
 }
 
 /// The ports of a devnet with a data folder, which stay the same.
@@ -237,6 +259,8 @@ struct Ports {
     pds: Vec<u16>,
     #[serde(default)]
     relay: u16,
+    #[serde(default)]
+    jetstream: u16,
 }
 
 impl Ports {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::net::Server;
-use crate::{Account, CreateAccountError, DevnetBuilder, Pds, Relay, StartError};
+use crate::{Account, CreateAccountError, DevnetBuilder, Jetstream, Pds, Relay, StartError};
 
-/// A running AT network on this machine: a PLC directory, PDSs, and a relay over them. Dropping it stops everything.
+/// A running AT network on this machine: a PLC directory, PDSs, a relay over them,
+/// and a Jetstream of the relay. Dropping it stops everything.
 ///
 /// Every frame that was ever emitted stays in memory, at its PDS and at the relay, so that any cursor can be replayed: a network for tests
 /// and for a desk, not for years.
@@ -15,6 +16,7 @@ pub struct Devnet {
     plc_url: String,
     pds: Vec<Pds>,
     relay: Relay,
+    jetstream: Jetstream,
     servers: Vec<Server>,
     /// Held while this lives, so that no second devnet writes into its folder.
     _lock: Option<Arc<File>>,
@@ -23,7 +25,7 @@ pub struct Devnet {
 }
 
 impl Devnet {
-    /// Starts a PLC directory, one PDS and a relay on free ports, in memory. Cancel safe: a start that is dropped leaves
+    /// Starts a PLC directory, one PDS, a relay and a Jetstream on free ports, in memory. Cancel safe: a start that is dropped leaves
     /// nothing running.
     ///
     /// # Errors
@@ -41,6 +43,7 @@ impl Devnet {
         plc_url: String,
         pds: Vec<Pds>,
         relay: Relay,
+        jetstream: Jetstream,
         servers: Vec<Server>,
         lock: Option<Arc<File>>,
     ) -> Self {
@@ -49,6 +52,7 @@ impl Devnet {
             plc_url,
             pds,
             relay,
+            jetstream,
             servers,
             _lock: lock,
             turn: AtomicUsize::new(accounts),
@@ -68,6 +72,11 @@ impl Devnet {
     /// The relay over all of them.
     pub fn relay(&self) -> &Relay {
         &self.relay
+    }
+
+    /// The Jetstream of the relay.
+    pub fn jetstream(&self) -> &Jetstream {
+        &self.jetstream
     }
 
     /// Creates an account `NAME.test`, on the PDSs in turn. Cancel safe, as [`Pds::create_account`].

@@ -1,5 +1,5 @@
-//! An AT network in a process, for development and tests: a did:plc directory, PDSs and a relay, on
-//! loopback, with real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
+//! An AT network in a process, for development and tests: a did:plc directory, PDSs, a relay
+//! and a Jetstream, on loopback, with real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
 //! the reference PDS answers. It protects nothing and nobody: passwords are in clear.
 //!
 //! ```
@@ -21,7 +21,7 @@
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
 //! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
-//! - [`Relay`]: the streams of all PDSs as one
+//! - [`Relay`]: the streams of all PDSs as one; [`Jetstream`]: the same as JSON
 //! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
@@ -44,6 +44,7 @@ mod event;
 mod faults;
 mod firehose;
 mod input;
+mod jetstream;
 mod journal;
 mod net;
 mod params;
@@ -62,6 +63,7 @@ pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
 pub use error::{CreateAccountError, RecordingError, StartError};
 pub use faults::{Fault, FaultCounts, Faults};
+pub use jetstream::Jetstream;
 pub use rate_limit::{Limit, RateLimits};
 pub use recording::Recording;
 pub use relay::Relay;

@@ -175,14 +175,14 @@ impl EventLog {
         }
     }
 
-    /// Copies the next frames for a subscriber with this cursor into `batch`, about `max_bytes` of them,
+    /// Copies the next events for a subscriber with this cursor into `batch`, about `max_bytes` of them,
     /// and says where to go on. The frames themselves are shared, not copied.
     pub(crate) fn read(
         &self,
         from: Position,
         cursor: Option<i64>,
         max_bytes: usize,
-        batch: &mut Vec<Bytes>,
+        batch: &mut Vec<Shown>,
     ) -> Position {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let mut position = from;
@@ -194,7 +194,7 @@ impl EventLog {
             position += 1;
             if cursor.is_none_or(|cursor| event.is_after(cursor)) {
                 bytes += event.frame.len() + FRAME_OVERHEAD;
-                batch.push(event.frame.clone());
+                batch.push(event.shown());
             }
         }
         position
@@ -252,7 +252,7 @@ mod tests {
         };
         let mut batch = Vec::new();
         log.read(start, cursor, usize::MAX, &mut batch);
-        batch.iter().map(|frame| frame[0]).collect()
+        batch.iter().map(|event| event.frame[0]).collect()
     }
 
     #[test]

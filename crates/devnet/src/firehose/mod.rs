@@ -11,4 +11,6 @@ mod stream;
 pub(crate) use file::{FrameFile, split_frames};
 pub(crate) use log::{EventLog, Position, Shown, Start};
 pub(crate) use renumber::encode_as;
-pub(crate) use stream::{SUBSCRIBE_REPOS, Stream, StreamLimits, subscribe};
+pub(crate) use stream::{
+    FAREWELL, SUBSCRIBE_REPOS, Stream, StreamLimits, Unsent, finish, send, subscribe,
+};

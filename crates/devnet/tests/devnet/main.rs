@@ -12,6 +12,7 @@ mod concurrency;
 mod errors;
 mod faults;
 mod firehose;
+mod jetstream;
 mod lists;
 mod plc;
 mod rate_limits;
