@@ -332,8 +332,9 @@ fn two_agents_talk_on_the_devnet() {
         &["devnet", "--account", "alice", "--account", "bob"],
     );
     let ready = devnet.line();
-    assert!(ready["jetstream"].is_null(), "{ready}");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let jetstream = text(&ready["jetstream"]);
+    assert!(jetstream.starts_with("ws://localhost:"), "{ready}");
     let relay = text(&ready["relay"]);
     let accounts = ready["accounts"].as_array().expect("accounts").iter();
     let accounts = accounts

@@ -12,7 +12,7 @@ use crate::line;
 struct Ready<'a> {
     plc: &'a str,
     relay: &'a str,
-    jetstream: Option<&'a str>,
+    jetstream: &'a str,
     pds: Vec<String>,
     accounts: Vec<Account>,
 }
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: args::Devnet) -> Outcome {
     let ready = Ready {
         plc: devnet.plc_url(),
         relay: devnet.relay().ws_url(),
-        jetstream: None,
+        jetstream: devnet.jetstream().ws_url(),
         pds: devnet
             .pds()
             .iter()
