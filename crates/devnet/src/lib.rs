@@ -34,7 +34,8 @@
 //!   can verify;
 //! - after a restart, `getRepo` with an older `since` gives the whole repository;
 //! - its rate limits leave out those on new accounts, handles, `getRepo`, and logins over a day;
-//! - no invitations, no reserved handles, no OAuth, no account deletion, no e-mail.
+//! - no invitations, no reserved handles, no OAuth, no e-mail; what a moderator or a mailed token does there
+//!   ([`Pds::take_down`], [`Pds::delete_account`]) is a method of [`Pds`] here.
 
 mod account;
 mod builder;
@@ -61,7 +62,7 @@ mod xrpc;
 pub use account::Account;
 pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
-pub use error::{CreateAccountError, RecordingError, StartError};
+pub use error::{ChangeError, CreateAccountError, RecordingError, StartError};
 pub use faults::{Fault, FaultCounts, Faults};
 pub use jetstream::Jetstream;
 pub use rate_limit::{Limit, RateLimits};

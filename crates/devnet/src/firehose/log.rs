@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use atcomms_repo::frame::peek;
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -44,13 +45,15 @@ struct Event {
     seq: i64,
     numbered: bool,
     at: SystemTime,
+    /// It is not shown any more.
+    forgotten: bool,
 }
 
 impl Event {
     /// Whether a subscriber that has seen `cursor` is still to get this event. A frame without a number
     /// comes after the number before it.
     fn is_after(&self, cursor: i64) -> bool {
-        self.seq > cursor || (!self.numbered && self.seq == cursor)
+        !self.forgotten && (self.seq > cursor || (!self.numbered && self.seq == cursor))
     }
 
     fn shown(&self) -> Shown {
@@ -154,6 +157,20 @@ impl EventLog {
         self.length.send_replace(inner.events.len());
     }
 
+    /// Takes an account's events out, but for the last one: they are not shown any more, and leave gaps.
+    pub(crate) fn forget_before_last(&self, did: &str) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let of_it = |event: &&mut Event| {
+            let peek = peek(&event.frame);
+            peek.is_ok_and(|peek| peek.did() == Some(did))
+        };
+        // Emptied, and not removed: subscribers are at positions of the log.
+        for event in inner.events.iter_mut().rev().filter(of_it).skip(1) {
+            event.frame = Bytes::new();
+            event.forgotten = true;
+        }
+    }
+
     /// Where a subscription with this cursor begins; events older than `window` are no longer given.
     pub(crate) fn start(&self, cursor: Option<i64>, now: SystemTime, window: Duration) -> Start {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +209,7 @@ impl EventLog {
                 break;
             }
             position += 1;
-            if cursor.is_none_or(|cursor| event.is_after(cursor)) {
+            if event.is_after(cursor.unwrap_or(i64::MIN)) {
                 bytes += event.frame.len() + FRAME_OVERHEAD;
                 batch.push(event.shown());
             }
@@ -222,6 +239,7 @@ impl Inner {
             seq: seq.unwrap_or(self.last_seq),
             numbered: seq.is_some(),
             at,
+            forgotten: false,
         });
         self.last_seq = highest;
     }

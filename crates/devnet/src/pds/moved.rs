@@ -9,6 +9,9 @@ impl State {
     /// Points every account's document at where this PDS is now.
     pub(super) fn move_here(&self) -> Result<(), XrpcError> {
         for profile in self.profiles() {
+            if profile.moved {
+                continue;
+            }
             let did = &profile.did;
             let endpoint = self.plc.service(did.as_str(), PDS_SERVICE);
             let here = endpoint.is_some_and(|endpoint| endpoint == self.url);

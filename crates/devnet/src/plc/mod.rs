@@ -7,4 +7,4 @@ mod operation;
 
 pub(crate) use directory::Directory;
 pub(crate) use http::{document_response, not_registered, router};
-pub(crate) use operation::{OPERATION, Operation, PDS_SERVICE, Service};
+pub(crate) use operation::{OPERATION, Operation, PDS_SERVICE, SIGNING_KEY, Service};

@@ -8,6 +8,7 @@
 mod common;
 
 mod blobs;
+mod changes;
 mod concurrency;
 mod errors;
 mod faults;

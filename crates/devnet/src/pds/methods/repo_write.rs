@@ -11,6 +11,7 @@ use crate::pds::account::Account;
 use crate::pds::call::Call;
 use crate::pds::record::Draft;
 use crate::pds::sniff;
+use crate::pds::status::check_takedown;
 use crate::pds::write::{Committed, Write};
 use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
@@ -130,6 +131,7 @@ impl Ask {
             .registry()
             .by_address(&self.repo)
             .ok_or_else(account_not_found)?;
+        check_takedown(&account.profile())?;
         if !account.is_active() {
             return Err(XrpcError::new(
                 axum::http::StatusCode::UNAUTHORIZED,

@@ -1,5 +1,7 @@
 //! A PDS of a devnet, as its user sees it.
 
+mod change;
+
 use std::sync::Arc;
 
 use atcomms_lexicon::{Did, Handle};
@@ -55,7 +57,8 @@ impl Pds {
     /// Its accounts, in the order in which they were created.
     pub fn accounts(&self) -> Vec<Account> {
         let profiles = self.state.profiles().into_iter();
-        profiles.map(|profile| self.account(profile)).collect()
+        let here = profiles.filter(|profile| !profile.moved);
+        here.map(|profile| self.account(profile)).collect()
     }
 
     /// The number of the last event of its stream; 0 if there is none.
