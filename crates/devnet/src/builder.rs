@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::faults::Faults;
 use crate::firehose::StreamLimits;
 use crate::jetstream::{self, Jetstream};
 use crate::journal::{Journal, write_whole};
 use crate::net::{Listener, Server, Tasks};
 use crate::pds::{self, Setup};
-use crate::plc::{self, Directory};
+use crate::plc::{self, Directory, Plc};
 use crate::relay::{self, Relay};
 use crate::server::handle;
 use crate::{Devnet, Pds, RateLimits, StartError};
@@ -174,10 +175,11 @@ impl DevnetBuilder {
     fn open(&self, listeners: Listeners, lock: Option<Arc<File>>) -> Result<Devnet, StartError> {
         let directory = Arc::new(self.directory()?);
         let (stop, _) = watch::channel(false);
-        let plc_url = listeners.plc.url();
+        let plc_faults = Arc::new(Faults::new());
+        let plc = Plc::new(listeners.plc.url(), plc_faults.clone());
         let mut servers = vec![Server::spawn(
             listeners.plc,
-            plc::router(directory.clone()),
+            plc::router(directory.clone(), plc_faults),
             Tasks::holding(lock.clone()),
             stop,
         )];
@@ -229,7 +231,7 @@ impl DevnetBuilder {
         let router = jetstream::router(stream.clone());
         let jetstream = Jetstream::new(stream, listeners.jetstream.url());
         servers.push(Server::spawn(listeners.jetstream, router, tasks, stop));
-        Ok(Devnet::new(plc_url, all, relay, jetstream, servers, lock))
+        Ok(Devnet::new(plc, all, relay, jetstream, servers, lock))
     }
 
     fn directory(&self) -> Result<Directory, StartError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::net::Server;
-use crate::{Account, CreateAccountError, DevnetBuilder, Jetstream, Pds, Relay, StartError};
+use crate::{Account, CreateAccountError, DevnetBuilder, Jetstream, Pds, Plc, Relay, StartError};
 
 /// A running AT network on this machine: a PLC directory, PDSs, a relay over them,
 /// and a Jetstream of the relay. Dropping it stops everything.
@@ -13,7 +13,7 @@ use crate::{Account, CreateAccountError, DevnetBuilder, Jetstream, Pds, Relay, S
 /// Every frame that was ever emitted stays in memory, at its PDS and at the relay, so that any cursor can be replayed: a network for tests
 /// and for a desk, not for years.
 pub struct Devnet {
-    plc_url: String,
+    plc: Plc,
     pds: Vec<Pds>,
     relay: Relay,
     jetstream: Jetstream,
@@ -40,7 +40,7 @@ impl Devnet {
     }
 
     pub(crate) fn new(
-        plc_url: String,
+        plc: Plc,
         pds: Vec<Pds>,
         relay: Relay,
         jetstream: Jetstream,
@@ -49,7 +49,7 @@ impl Devnet {
     ) -> Self {
         let accounts = pds.iter().map(|pds| pds.accounts().len()).sum();
         Self {
-            plc_url,
+            plc,
             pds,
             relay,
             jetstream,
@@ -61,7 +61,12 @@ impl Devnet {
 
     /// The address of the PLC directory, `http://localhost:PORT`.
     pub fn plc_url(&self) -> &str {
-        &self.plc_url
+        self.plc.url()
+    }
+
+    /// The PLC directory.
+    pub fn plc(&self) -> &Plc {
+        &self.plc
     }
 
     /// The PDSs; there is at least one.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use atcomms_lexicon::Did;
+
 /// What can go wrong with a request, queued by [`Faults::inject`](crate::Faults::inject).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +34,14 @@ pub enum Fault {
     ExpiredToken,
     /// 400 `InvalidToken`, as if the access token's key had been replaced; nothing is carried out.
     RevokedToken,
+    /// The answer, and after its end zeros for ever, without a length: what reads it must have a limit.
+    EndlessBody,
+    /// 302 to this address, such as one in a private network; nothing is carried out.
+    Redirect(String),
+    /// The method is carried out for this repository in place of the one that the query names (`did` or
+    /// `repo`): `com.atproto.sync.getRepo`, `getRecord` and the like give another's data. A request that
+    /// names none does not count.
+    OtherRepository(Did),
 }
 
 /// How often each kind of fault fired so far.
@@ -60,6 +70,12 @@ pub struct FaultCounts {
     pub slowed: u64,
     /// Requests whose body was cut, by [`Fault::CutUpload`].
     pub uploads_cut: u64,
+    /// Requests that were answered without an end, by [`Fault::EndlessBody`].
+    pub bodies_endless: u64,
+    /// Requests that were sent elsewhere, by [`Fault::Redirect`].
+    pub redirected: u64,
+    /// Requests that were answered for another repository, by [`Fault::OtherRepository`].
+    pub repositories_swapped: u64,
 }
 
 impl FaultCounts {
@@ -74,6 +90,9 @@ impl FaultCounts {
             Fault::CutUpload { .. } => &mut self.uploads_cut,
             Fault::ExpiredToken => &mut self.tokens_refused,
             Fault::RevokedToken => &mut self.tokens_revoked,
+            Fault::EndlessBody => &mut self.bodies_endless,
+            Fault::Redirect(_) => &mut self.redirected,
+            Fault::OtherRepository(_) => &mut self.repositories_swapped,
         } += 1;
     }
 }

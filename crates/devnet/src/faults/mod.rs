@@ -15,9 +15,9 @@ use crate::xrpc::XrpcError;
 use queue::{Queue, Taken};
 
 pub use fault::{Fault, FaultCounts};
-pub(crate) use meet::meet;
+pub(crate) use meet::{meet, meet_as};
 
-/// The faults of one PDS or replay. All methods act at once and never wait.
+/// The faults of one server: a PDS, the relay, the directory, a replay. All methods act at once and never wait.
 ///
 /// ```
 /// use atcomms_devnet::{Devnet, Fault};

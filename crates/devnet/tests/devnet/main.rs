@@ -22,3 +22,4 @@ mod replay;
 mod restart;
 mod round_trip;
 mod sessions;
+mod wrong_answers;
