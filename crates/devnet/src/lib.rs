@@ -20,7 +20,8 @@
 //! ```
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
-//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
+//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail, and
+//!   streams lie, in the ways of real networks
 //! - [`Relay`]: the streams of all PDSs as one; [`Jetstream`]: the same as JSON
 //! - [`Plc`]: the directory, which can be down
 //! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
@@ -64,7 +65,7 @@ pub use account::Account;
 pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
 pub use error::{ChangeError, CreateAccountError, RecordingError, StartError};
-pub use faults::{Fault, FaultCounts, Faults};
+pub use faults::{Fault, FaultCounts, Faults, Forgery, StreamFault};
 pub use jetstream::Jetstream;
 pub use plc::Plc;
 pub use rate_limit::{Limit, RateLimits};

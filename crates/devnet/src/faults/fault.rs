@@ -76,6 +76,23 @@ pub struct FaultCounts {
     pub redirected: u64,
     /// Requests that were answered for another repository, by [`Fault::OtherRepository`].
     pub repositories_swapped: u64,
+    /// Events that were not shown, by [`StreamFault::Skip`](crate::StreamFault::Skip).
+    pub events_skipped: u64,
+    /// Events that were shown twice, by [`StreamFault::Duplicate`](crate::StreamFault::Duplicate).
+    pub events_duplicated: u64,
+    /// Events that were shown after a later one, by [`StreamFault::Reorder`](crate::StreamFault::Reorder).
+    pub events_reordered: u64,
+    /// Frames of which half was shown, by [`StreamFault::Truncate`](crate::StreamFault::Truncate).
+    pub frames_truncated: u64,
+    /// Frames that lied, by [`StreamFault::Forge`](crate::StreamFault::Forge).
+    pub frames_forged: u64,
+    /// Frames that were put in by [`Relay::inject_frame`](crate::Relay::inject_frame).
+    pub frames_injected: u64,
+    /// Subscriptions that were told that their cursor is too old, by
+    /// [`Faults::outdate_cursors`](crate::Faults::outdate_cursors).
+    pub cursors_outdated: u64,
+    /// Subscriptions that were open when [`Faults::stall`](crate::Faults::stall) silenced them.
+    pub streams_stalled: u64,
 }
 
 impl FaultCounts {

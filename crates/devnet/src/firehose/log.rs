@@ -1,7 +1,7 @@
 //! The log of a firehose: frames by position, found by cursor.
 
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use atcomms_repo::frame::peek;
@@ -9,11 +9,14 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::FrameFile;
+use crate::Faults;
 
 /// Every frame that was ever emitted, in order. All of it is in memory; with a file, it is also on disk
 /// before anyone sees it.
 pub(crate) struct EventLog {
     inner: RwLock<Inner>,
+    /// Those of its events; a log that others alter has none.
+    faults: Option<Arc<Faults>>,
     length: watch::Sender<Position>,
 }
 
@@ -76,10 +79,12 @@ pub(crate) enum Start {
 }
 
 impl EventLog {
-    /// A log with what was there before; new frames also go to `file`.
+    /// A log with what was there before. New frames also go to `file`, as they are; what is shown of them may
+    /// be altered by `faults`.
     pub(crate) fn new(
         frames: Vec<(Option<i64>, SystemTime, Bytes)>,
         file: Option<FrameFile>,
+        faults: Option<Arc<Faults>>,
     ) -> Self {
         let mut inner = Inner {
             events: Vec::with_capacity(frames.len()),
@@ -93,6 +98,7 @@ impl EventLog {
         let (length, _) = watch::channel(inner.events.len());
         Self {
             inner: RwLock::new(inner),
+            faults,
             length,
         }
     }
@@ -114,21 +120,23 @@ impl EventLog {
         if let Some(file) = &mut inner.file {
             file.append(&frames)?;
         }
-        let shown: Vec<Shown> = (first..)
-            .zip(frames)
-            .map(|(seq, frame)| Shown {
-                seq: Some(seq),
-                frame,
-            })
-            .collect();
-        self.show(&mut inner, now, shown);
+        for (seq, frame) in (first..).zip(frames) {
+            let seq = Some(seq);
+            self.alter_and_show(&mut inner, now, Shown { seq, frame });
+        }
         Ok(())
     }
 
     /// Shows a frame as it is, whatever number it has or lacks.
     pub(crate) fn push(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        self.show(&mut inner, now, vec![Shown { seq, frame }]);
+        self.alter_and_show(&mut inner, now, Shown { seq, frame });
+    }
+
+    /// Shows a frame as it is, past the faults.
+    pub(crate) fn inject(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        self.show(&mut inner, now, &[Shown { seq, frame }]);
     }
 
     /// Hands what comes after `cursor` to the tap now, and all that is to come when it comes. A log has one
@@ -147,12 +155,24 @@ impl EventLog {
         inner.tap = Some(tap);
     }
 
-    fn show(&self, inner: &mut Inner, now: SystemTime, shown: Vec<Shown>) {
-        for event in &shown {
+    fn alter_and_show(&self, inner: &mut Inner, now: SystemTime, event: Shown) {
+        let Some(faults) = &self.faults else {
+            return self.show(inner, now, &[event]);
+        };
+        let seq = event.seq;
+        let mut shown = Vec::with_capacity(1);
+        faults.alter(event, &mut shown);
+        self.show(inner, now, &shown);
+        // It has its number also if it is not shown, or not yet.
+        inner.last_seq = seq.map_or(inner.last_seq, |seq| seq.max(inner.last_seq));
+    }
+
+    fn show(&self, inner: &mut Inner, now: SystemTime, shown: &[Shown]) {
+        for event in shown {
             inner.push(event.seq, now, event.frame.clone());
         }
-        if let Some(tap) = &inner.tap {
-            tap(&shown);
+        if let Some(tap) = inner.tap.as_ref().filter(|_| !shown.is_empty()) {
+            tap(shown);
         }
         self.length.send_replace(inner.events.len());
     }
@@ -261,7 +281,7 @@ mod tests {
             .enumerate()
             .map(|(index, seq)| (*seq, at, Bytes::from(vec![u8::try_from(index).unwrap()])))
             .collect();
-        EventLog::new(frames, None)
+        EventLog::new(frames, None, None)
     }
 
     fn served(log: &EventLog, cursor: Option<i64>) -> Vec<u8> {
@@ -303,6 +323,7 @@ mod tests {
                 (Some(2), now - 2 * DAY, frame.clone()),
                 (Some(3), now, frame),
             ],
+            None,
             None,
         );
         assert_eq!(log.start(Some(0), now, DAY), Start::Outdated(2));

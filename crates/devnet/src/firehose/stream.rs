@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{EventLog, Position, Shown, Start};
 use crate::event::{error_frame, info_frame};
-use crate::faults::Faults;
+use crate::faults::{Faults, resumed};
 use crate::net::{Tasks, WebSocket, stopped, upgrade};
 use crate::params::Params;
 use crate::xrpc::XrpcError;
@@ -121,12 +121,16 @@ impl Stream {
     async fn frames(&self, socket: &mut WebSocket, cursor: Option<i64>) -> End {
         let mut length = self.log.length();
         let mut cut = self.faults.streams();
+        let mut stall = self.faults.stalls();
         let mut stop = self.stop.clone();
         let mut batch = Vec::new();
-        let mut position = match self
-            .log
-            .start(cursor, SystemTime::now(), self.limits.backfill)
-        {
+        let start = if cursor.is_some() && self.faults.on_cursor() {
+            Start::Outdated(*length.borrow())
+        } else {
+            self.log
+                .start(cursor, SystemTime::now(), self.limits.backfill)
+        };
+        let mut position = match start {
             Start::At(position) => position,
             Start::Outdated(position) => {
                 batch.push(Shown {
@@ -141,6 +145,13 @@ impl Stream {
         };
         let mut live = false;
         loop {
+            tokio::select! {
+                // First: a stop, too, lets a stream send what is logged, unless it is silenced.
+                biased;
+                () = resumed(&mut stall) => {}
+                _ = cut.changed() => return End::Gone,
+                () = stopped(&mut stop) => return End::Stop,
+            }
             length.mark_unchanged();
             position = self.log.read(position, cursor, BATCH_BYTES, &mut batch);
             if !batch.is_empty() {
@@ -174,6 +185,7 @@ impl Stream {
                 changed = length.changed() => if changed.is_err() { return End::Gone },
                 incoming = socket.next() => if let Err(end) = heard(incoming) { return end },
                 _ = cut.changed() => return End::Gone,
+                _ = stall.changed() => {}
                 () = stopped(&mut stop) => return End::Stop,
             }
         }

@@ -21,10 +21,11 @@ pub(crate) struct Setup {
 
 /// Opens a Jetstream over a relay's log, with what is in that already.
 pub(crate) fn open(setup: Setup) -> Arc<Stream> {
+    let faults = Arc::new(Faults::new());
     let stream = Arc::new(Stream {
-        log: Arc::new(EventLog::new(Vec::new(), None)),
+        log: Arc::new(EventLog::new(Vec::new(), None, None)),
         limits: setup.limits,
-        faults: Arc::new(Faults::new()),
+        faults: faults.clone(),
         tasks: setup.tasks,
         stop: setup.stop,
     });
@@ -32,10 +33,14 @@ pub(crate) fn open(setup: Setup) -> Arc<Stream> {
     let last = Mutex::new(0);
     let take = move |events: &[Shown]| {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut altered = Vec::with_capacity(events.len());
         for event in events {
+            faults.alter(event.clone(), &mut altered);
+        }
+        for event in altered {
             if let Some(time) = time_of_last(&event.frame, *last) {
                 *last = time;
-                log.push(Some(time), SystemTime::now(), event.frame.clone());
+                log.push(Some(time), SystemTime::now(), event.frame);
             }
         }
     };

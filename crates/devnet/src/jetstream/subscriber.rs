@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::event::render;
 use super::options::Options;
+use crate::faults::resumed;
 use crate::firehose::{FAREWELL, Start, Stream, Unsent, finish, send};
 use crate::net::{WebSocket, stopped};
 
@@ -75,6 +76,7 @@ impl Subscriber {
         let stream = self.stream.clone();
         let mut length = stream.log.length();
         let mut cut = stream.faults.streams();
+        let mut stall = stream.faults.stalls();
         let mut stop = stream.stop.clone();
         while self.awaits_hello {
             tokio::select! {
@@ -85,9 +87,13 @@ impl Subscriber {
         }
         // The log's cursor is the last event that was seen, and this one the first that was not.
         let cursor = self.cursor.map(|cursor| cursor.saturating_sub(1));
-        let start = stream
-            .log
-            .start(cursor, SystemTime::now(), stream.limits.backfill);
+        let start = if cursor.is_some() && stream.faults.on_cursor() {
+            Start::Future
+        } else {
+            stream
+                .log
+                .start(cursor, SystemTime::now(), stream.limits.backfill)
+        };
         let (mut position, cursor) = match start {
             Start::At(position) | Start::Outdated(position) => (position, cursor),
             Start::Future => (*length.borrow(), None),
@@ -96,6 +102,13 @@ impl Subscriber {
         let mut live = false;
         let mut batch = Vec::new();
         loop {
+            tokio::select! {
+                // First: a stop, too, lets a stream send what is logged, unless it is silenced.
+                biased;
+                () = resumed(&mut stall) => {}
+                _ = cut.changed() => return Err(End::Gone),
+                () = stopped(&mut stop) => return Err(stopping()),
+            }
             length.mark_unchanged();
             let next = stream.log.read(position, cursor, BATCH_BYTES, &mut batch);
             let read_any = next > position;
@@ -129,6 +142,7 @@ impl Subscriber {
                 changed = length.changed() => changed.map_err(|_| End::Gone)?,
                 incoming = socket.next() => self.hear(incoming)?,
                 _ = cut.changed() => return Err(End::Gone),
+                _ = stall.changed() => {}
                 () = stopped(&mut stop) => return Err(stopping()),
             }
         }

@@ -105,6 +105,8 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
     if let Some(rev) = rebuilt.last_rev() {
         clock.advance_past(rev);
     }
+    let faults = Arc::new(Faults::new());
+    let events = rebuilt.events(&frames, &known.deleted);
     let state = State {
         url: setup.url,
         plc: setup.plc,
@@ -120,9 +122,9 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
         snapshots,
         unwritable: AtomicBool::new(false),
         stream: Arc::new(Stream {
-            log: Arc::new(EventLog::new(rebuilt.events(&frames, &known.deleted), file)),
+            log: Arc::new(EventLog::new(events, file, Some(faults.clone()))),
             limits: setup.stream_limits,
-            faults: Arc::new(Faults::new()),
+            faults,
             tasks: setup.tasks,
             stop: setup.stop,
         }),

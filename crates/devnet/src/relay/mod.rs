@@ -12,6 +12,10 @@ mod open;
 mod seen;
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use atcomms_repo::frame::peek;
+use bytes::Bytes;
 
 use crate::Faults;
 use intake::Intake;
@@ -74,8 +78,18 @@ impl Relay {
         self.intake.stream.log.last_seq()
     }
 
-    /// Faults to test against, of its stream and of its methods. Those of a PDS do not touch the way from
-    /// that PDS to here.
+    /// Puts a frame into the stream as it is, under the number that it has or lacks; the next event is numbered
+    /// behind it. It is not kept in the data folder.
+    pub fn inject_frame(&self, frame: impl Into<Bytes>) {
+        let frame = frame.into();
+        let seq = peek(&frame).ok().and_then(|peek| peek.seq());
+        self.faults().on_injected_frame();
+        let log = &self.intake.stream.log;
+        log.inject(seq, SystemTime::now(), frame);
+    }
+
+    /// Faults to test against, of its stream and of its methods. An event that a PDS's faults alter comes here
+    /// as altered; its cuts and stalls do not touch the way from that PDS to here.
     pub fn faults(&self) -> &Faults {
         &self.intake.stream.faults
     }

@@ -54,10 +54,11 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<Intake>, StartError> {
         let seq = frame.and_then(|frame| frame.seq());
         events.push((seq, at.unwrap_or_else(SystemTime::now), bytes));
     }
+    let faults = Arc::new(Faults::new());
     let stream = Arc::new(Stream {
-        log: Arc::new(EventLog::new(events, file)),
+        log: Arc::new(EventLog::new(events, file, Some(faults.clone()))),
         limits: setup.limits,
-        faults: Arc::new(Faults::new()),
+        faults,
         tasks: setup.tasks.clone(),
         stop: setup.stop,
     });

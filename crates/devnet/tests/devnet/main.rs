@@ -22,4 +22,5 @@ mod replay;
 mod restart;
 mod round_trip;
 mod sessions;
+mod stream_faults;
 mod wrong_answers;
