@@ -95,8 +95,8 @@ impl DevnetBuilder {
     }
 
     /// A host from outside, such as a PDS that runs beside this devnet or another relay, whose stream the relay
-    /// takes too, from the beginning of what the host still has. Its address is ws(s):// or http(s)://,
-    /// without a path.
+    /// takes too, from the beginning of what the host still has. Its address is ws:// or http://, without a
+    /// path: there is no TLS here.
     pub fn relay_host(mut self, url: impl Into<String>) -> Self {
         self.relay_hosts.push(url.into());
         self

@@ -56,9 +56,7 @@ pub enum StartError {
         asked: usize,
     },
     /// A host for the relay is not one.
-    #[error(
-        "{url:?} is not a host for the relay: {reason}; write it as ws://HOST:PORT or wss://HOST"
-    )]
+    #[error("{url:?} is not a host for the relay: {reason}; write it as ws://HOST:PORT")]
     RelayHost {
         /// What was given.
         url: String,

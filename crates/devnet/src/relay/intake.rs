@@ -91,19 +91,23 @@ impl Intake {
         if inner.unwritable {
             return;
         }
-        let urls: Vec<String> = inner.hosts.values().map(|host| host.url.clone()).collect();
-        let Some(host) = inner.hosts.get(name) else {
+        let Inner {
+            seen,
+            hosts,
+            journal,
+            ..
+        } = &mut *inner;
+        let Some(before) = hosts.get(name).map(|host| host.seq) else {
             return;
         };
-        let (own_url, before) = (host.url.clone(), host.seq);
         let mut passed = Vec::with_capacity(events.len());
         for event in events {
             let Ok(mut frame) = decode(&event.frame) else {
                 tracing::warn!(host = name, seq = event.seq, "left out an unreadable frame");
                 continue;
             };
-            if self.belongs(&own_url, &urls, &mut frame) && !is_stale(&inner.seen, &frame) {
-                inner.seen.note(&frame);
+            if self.belongs(name, hosts, &mut frame) && !is_stale(seen, &frame) {
+                seen.note(&frame);
                 passed.push(frame);
             }
         }
@@ -113,12 +117,12 @@ impl Intake {
         let written = log
             .append(SystemTime::now(), &passed, encode_as)
             .and_then(|()| {
-                inner.journal.append(&Line {
+                journal.append(&Line {
                     host: name.to_owned(),
                     seq: last,
                 })
             });
-        if let Some(host) = inner.hosts.get_mut(name) {
+        if let Some(host) = hosts.get_mut(name) {
             host.seq = last;
         }
         if let Err(error) = written {
@@ -129,7 +133,7 @@ impl Intake {
 
     /// Whether this host has a say in what the frame tells. What is known of nobody's document is passed on:
     /// a host from outside may have a directory of its own.
-    fn belongs(&self, url: &str, urls: &[String], frame: &mut Frame<'_>) -> bool {
+    fn belongs(&self, name: &str, hosts: &BTreeMap<String, Host>, frame: &mut Frame<'_>) -> bool {
         let did = match frame {
             Frame::Commit(commit) => commit.repo,
             Frame::Sync(sync) => sync.did,
@@ -137,9 +141,11 @@ impl Intake {
             Frame::Identity(identity) => identity.did,
             _ => return false,
         };
-        let endpoint = self.plc.service(did, PDS_SERVICE);
-        let elsewhere =
-            endpoint.is_some_and(|endpoint| endpoint != url && urls.contains(&endpoint));
+        let home = self.plc.service(did, PDS_SERVICE);
+        let here = hosts.get(name).map(|host| host.url.as_str());
+        let elsewhere = home.is_some_and(|home| {
+            here != Some(home.as_str()) && hosts.values().any(|other| other.url == home)
+        });
         match frame {
             Frame::Identity(identity) if elsewhere => {
                 identity.handle = None;
