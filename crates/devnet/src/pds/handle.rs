@@ -3,6 +3,7 @@
 use atcomms_lexicon::{Did, Handle};
 
 use super::State;
+use super::status::check_takedown;
 use crate::event::Event;
 use crate::xrpc::XrpcError;
 
@@ -50,6 +51,7 @@ impl State {
             ));
         }
         account.content().check_open()?;
+        check_takedown(&account.profile())?;
         self.update_plc(did, |operation| {
             operation.also_known_as = vec![format!("at://{handle}")];
         })?;

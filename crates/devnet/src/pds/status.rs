@@ -39,7 +39,7 @@ impl State {
     pub(crate) fn set_taken_down(&self, account: &Account, down: bool) -> Result<(), XrpcError> {
         self.change_status(account, |profile| profile.taken_down = down)?;
         if down {
-            self.revoke_sessions(&account.did);
+            self.revoke_refresh_tokens(&account.did);
         }
         Ok(())
     }
@@ -47,7 +47,7 @@ impl State {
     /// Deletes an account, its repository, its blobs, and its events but for the one that says so.
     pub(crate) fn delete(&self, account: &Account) -> Result<(), XrpcError> {
         let did = &account.did;
-        self.revoke_sessions(did);
+        self.revoke_refresh_tokens(did);
         self.record(&Line::Deleted { did: did.clone() })?;
         self.registry_mut().remove(did);
         // Whoever has found the account already finishes here, and nobody comes after.

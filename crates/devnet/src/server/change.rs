@@ -47,8 +47,8 @@ impl Pds {
     }
 
     /// Takes an account down, as a moderator does: its repository is not served (400 `RepoTakendown`), it
-    /// neither writes nor logs in (401 `AccountTakedown`), and its sessions are over. Emits an `#account`,
-    /// `takendown`.
+    /// neither writes nor logs in (401 `AccountTakedown`), and its refresh tokens are void, after a
+    /// [`Pds::restore`] too. Emits an `#account`, `takendown`.
     ///
     /// # Errors
     /// [`ChangeError`] if no such account is here, or the data folder cannot be written.
@@ -88,8 +88,8 @@ impl Pds {
 
     /// Moves an account to another PDS of the same devnet: its repository and its blobs are there then, under
     /// a new signing key, and its document says so. The other PDS emits an `#account`, an `#identity` and a
-    /// `#sync`; this one an `#account`, `deactivated`, which the relay does not pass on. Sessions end; the
-    /// password stays. Gives the account as it is there.
+    /// `#sync`; this one an `#account`, `deactivated`, which the relay does not pass on. Sessions stay
+    /// behind, where they are good for nothing; the password goes along. Gives the account as it is there.
     ///
     /// # Errors
     /// [`ChangeError`] if no such account is here, the other PDS is this one, its handle is taken there, or
@@ -98,9 +98,8 @@ impl Pds {
         if Arc::ptr_eq(&self.state, &to.state) {
             return Err(refused(did, "it is on that PDS already".to_owned()));
         }
-        let profile = self.change(did, |account| self.state.migrate(account, &to.state))?;
-        self.state.revoke_sessions(did);
-        Ok(to.account(profile))
+        self.change(did, |account| self.state.migrate(account, &to.state))
+            .map(|profile| to.account(profile))
     }
 
     fn change<T>(

@@ -117,6 +117,9 @@ async fn an_account_that_is_taken_down_is_not_served_and_does_nothing_until_it_i
     let pds = &devnet.pds()[0];
     client.put(&alice.did, "key", "text").await;
     let head = ask(&client, "sync.getLatestCommit", &alice).await.ok();
+    let login = json!({ "identifier": alice.did, "password": alice.password });
+    let session = client.post("server.createSession", login).await.ok();
+    let refresh = client.with_token(&session["refreshJwt"]);
     let mut stream = Firehose::open(pds.ws_url(), None).await;
     pds.take_down(&alice.did).unwrap();
     assert_eq!(status(&stream.next().await).as_deref(), Some("takendown"));
@@ -134,20 +137,23 @@ async fn an_account_that_is_taken_down_is_not_served_and_does_nothing_until_it_i
     let relayed = ask(&relay, "sync.getLatestCommit", &alice).await;
     assert_eq!(relayed.error(), (403, "RepoTakendown"));
     let login = json!({ "identifier": alice.did, "password": alice.password });
-    let refused = client.post("server.createSession", login).await;
-    assert_eq!(refused.error(), (401, "AccountTakedown"));
     let note = json!({ "repo": alice.did, "collection": NOTE, "rkey": "no", "record": {} });
-    let refused = client.post("repo.putRecord", note).await;
-    assert_eq!(
-        refused.error(),
-        (400, "InvalidToken"),
-        "its sessions are over"
-    );
+    let refused = [
+        client.post("server.createSession", login).await,
+        client.post("repo.putRecord", note).await,
+        client.upload("text/plain", "an attachment").await,
+        refresh.post_nothing("server.refreshSession").await,
+    ];
+    for answer in refused {
+        assert_eq!(answer.error(), (401, "AccountTakedown"));
+    }
 
     pds.restore(&alice.did).unwrap();
     assert_eq!(status(&stream.next().await), None);
     let again = ask(&anybody, "sync.getLatestCommit", &alice).await.ok();
     assert_eq!(again, head);
+    let void = refresh.post_nothing("server.refreshSession").await;
+    assert_eq!(void.error(), (400, "ExpiredToken"));
     Client::log_in(&alice)
         .await
         .put(&alice.did, "yes", "text")
@@ -187,6 +193,9 @@ async fn a_deleted_account_is_gone_with_its_events_and_only_its_deletion_is_told
     )
     .await;
     assert_eq!(answer.error(), (400, "RepoNotFound"));
+    let note = json!({ "repo": alice.did, "collection": NOTE, "rkey": "no", "record": {} });
+    let refused = client.post("repo.putRecord", note).await;
+    assert_eq!(refused.error(), (403, "AccountNotFound"));
     let gone = pds.delete_account(&alice.did).unwrap_err();
     assert!(matches!(gone, ChangeError::NotFound { .. }), "{gone}");
     Client::log_in(&bob)
@@ -279,6 +288,9 @@ async fn a_migrated_account_is_on_the_other_pds_with_all_that_it_had() {
     assert_eq!(status(&left.next().await).as_deref(), Some("deactivated"));
     let frames = stream.take(3).await;
     assert_eq!(kinds(&frames), ["Account", "Identity", "Sync"]);
+    let note = json!({ "repo": alice.did, "collection": NOTE, "rkey": "no", "record": {} });
+    let refused = client.post("repo.putRecord", note).await;
+    assert_eq!(refused.error(), (401, "AccountDeactivated"));
     let again = from.migrate(&alice.did, to).unwrap_err();
     assert!(matches!(again, ChangeError::NotFound { .. }), "{again}");
     drop(devnet);

@@ -91,6 +91,7 @@ pub(super) fn upload_blob(call: &Call<'_>) -> Result<Reply, XrpcError> {
         .registry()
         .by_did(&did)
         .ok_or_else(account_not_found)?;
+    check_takedown(&account.profile())?;
     let mime_type = sniff::mime_type(&bytes).map_or(said, str::to_owned);
     let blob = BlobRef::of(&bytes, mime_type);
     let mut content = account.content();

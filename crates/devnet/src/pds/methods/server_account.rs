@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::pds::call::Call;
 use crate::pds::handle::{DOMAIN, service_handle};
 use crate::pds::profile::{AppPassword, new_password};
+use crate::pds::status::check_takedown;
 use crate::rate_limit::Cost;
 use crate::session::AUDIENCE;
 use crate::xrpc::{Reply, XrpcError};
@@ -95,6 +96,7 @@ pub(super) fn create_app_password(call: &Call<'_>) -> Result<Reply, XrpcError> {
         return Err(XrpcError::invalid("Account not found"));
     };
     let mut profile = account.profile();
+    check_takedown(&profile)?;
     if profile.app_passwords.iter().any(|app| app.name == name) {
         return Err(XrpcError::internal(
             "an app password of that name exists; choose another name",
