@@ -100,7 +100,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The first line of stdout, once all is ready, is one JSON object:\n  {\"plc\",\"relay\",\"jetstream\",\"pds\":[...],\"accounts\":[{\"handle\",\"did\",\"password\",\"pds\"}]}\nIt has no relay and no Jetstream yet: these two are null. Stop it with Ctrl-C."
+    after_help = "The first line of stdout, once all is ready, is one JSON object:\n  {\"plc\",\"relay\",\"jetstream\",\"pds\":[...],\"accounts\":[{\"handle\",\"did\",\"password\",\"pds\"}]}\nTo hear everybody, give the relay to --source. The Jetstream serves /subscribe. Stop it with Ctrl-C."
 )]
 pub(crate) struct Devnet {
     /// Port of the first PDS [default: a free one]

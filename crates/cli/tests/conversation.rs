@@ -332,10 +332,10 @@ fn two_agents_talk_on_the_devnet() {
         &["devnet", "--account", "alice", "--account", "bob"],
     );
     let ready = devnet.line();
-    for later in ["relay", "jetstream"] {
-        assert!(ready[later].is_null(), "{ready}");
-    }
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let jetstream = text(&ready["jetstream"]);
+    assert!(jetstream.starts_with("ws://localhost:"), "{ready}");
+    let relay = text(&ready["relay"]);
     let accounts = ready["accounts"].as_array().expect("accounts").iter();
     let accounts = accounts
         .map(|a| (text(&a["handle"]), text(&a["did"]), text(&a["password"])))
@@ -347,6 +347,15 @@ fn two_agents_talk_on_the_devnet() {
         accounts,
     };
     talk(&network);
+    let watch = [
+        "watch", "--source", &relay, "--json", "--from", "start", "--limit", "1", "--idle", "10s",
+    ];
+    let seen = lines(&network.ok(&watch));
+    assert_eq!(
+        seen[0]["source"],
+        relay.as_str(),
+        "the relay is a source as it is printed"
+    );
 
     // A second network on the same port cannot start, and says so.
     let port = network.pds.rsplit(':').next().expect("a port");

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::faults::Faults;
 use crate::firehose::StreamLimits;
+use crate::jetstream::{self, Jetstream};
 use crate::journal::{Journal, write_whole};
 use crate::net::{Listener, Server, Tasks};
 use crate::pds::{self, Setup};
-use crate::plc::{self, Directory};
+use crate::plc::{self, Directory, Plc};
+use crate::relay::{self, Relay};
 use crate::server::handle;
 use crate::{Devnet, Pds, RateLimits, StartError};
 
@@ -26,6 +29,7 @@ pub struct DevnetBuilder {
     accounts: Vec<String>,
     limits: StreamLimits,
     rate_limits: Option<RateLimits>,
+    relay_hosts: Vec<String>,
 }
 
 impl Default for DevnetBuilder {
@@ -37,6 +41,7 @@ impl Default for DevnetBuilder {
             accounts: Vec::new(),
             limits: StreamLimits::default(),
             rate_limits: None,
+            relay_hosts: Vec::new(),
         }
     }
 }
@@ -89,10 +94,19 @@ impl DevnetBuilder {
         self
     }
 
+    /// A host from outside, such as a PDS that runs beside this devnet or another relay, whose stream the relay
+    /// takes too, from the beginning of what the host still has. Its address is ws:// or http://, without a
+    /// path: there is no TLS here.
+    pub fn relay_host(mut self, url: impl Into<String>) -> Self {
+        self.relay_hosts.push(url.into());
+        self
+    }
+
     /// Starts the devnet. Cancel safe: a start that is dropped leaves nothing running.
     ///
     /// # Errors
-    /// [`StartError`] if a port is in use, the data folder cannot be used, or an account cannot be created.
+    /// [`StartError`] if a port is in use, the data folder cannot be used, a host for the relay is not one, or
+    /// an account cannot be created.
     pub async fn start(self) -> Result<Devnet, StartError> {
         if self.pds == 0 {
             return Err(StartError::NoPds);
@@ -107,6 +121,8 @@ impl DevnetBuilder {
             let ports = Ports {
                 plc: listeners.plc.port(),
                 pds: listeners.pds.iter().map(Listener::port).collect(),
+                relay: listeners.relay.port(),
+                jetstream: listeners.jetstream.port(),
             };
             write_whole(&folder.join(PORTS), &ports)?;
         }
@@ -124,7 +140,12 @@ impl DevnetBuilder {
     }
 
     async fn bind(&self, before: Option<Ports>) -> Result<Listeners, StartError> {
-        let Ports { plc, pds: known } = before.unwrap_or_default();
+        let Ports {
+            plc,
+            pds: known,
+            relay,
+            jetstream,
+        } = before.unwrap_or_default();
         if known.len() > self.pds {
             return Err(StartError::PdsCount {
                 path: self.data.clone().unwrap_or_default(),
@@ -133,6 +154,8 @@ impl DevnetBuilder {
             });
         }
         let plc = bind_again(plc).await?;
+        let relay = bind_again(relay).await?;
+        let jetstream = bind_again(jetstream).await?;
         let mut pds = Vec::with_capacity(self.pds);
         for index in 0..self.pds {
             let known = known.get(index).copied().unwrap_or(0);
@@ -141,16 +164,22 @@ impl DevnetBuilder {
                 _ => bind_again(known).await?,
             });
         }
-        Ok(Listeners { plc, pds })
+        Ok(Listeners {
+            plc,
+            pds,
+            relay,
+            jetstream,
+        })
     }
 
     fn open(&self, listeners: Listeners, lock: Option<Arc<File>>) -> Result<Devnet, StartError> {
         let directory = Arc::new(self.directory()?);
         let (stop, _) = watch::channel(false);
-        let plc_url = listeners.plc.url();
+        let plc_faults = Arc::new(Faults::new());
+        let plc = Plc::new(listeners.plc.url(), plc_faults.clone());
         let mut servers = vec![Server::spawn(
             listeners.plc,
-            plc::router(directory.clone()),
+            plc::router(directory.clone(), plc_faults),
             Tasks::holding(lock.clone()),
             stop,
         )];
@@ -172,7 +201,37 @@ impl DevnetBuilder {
             servers.push(Server::spawn(listener, router, tasks, stop));
             all.push(Pds::new(state));
         }
-        Ok(Devnet::new(plc_url, all, servers, lock))
+        let (stop, stopped) = watch::channel(false);
+        let tasks = Tasks::holding(lock.clone());
+        let intake = relay::open(relay::Setup {
+            plc: directory,
+            folder: self.data.as_ref().map(|folder| folder.join("relay")),
+            limits: self.limits,
+            tasks: tasks.clone(),
+            stop: stopped,
+            pds: all.iter().map(Pds::log).collect(),
+            external: self
+                .relay_hosts
+                .iter()
+                .map(|url| relay::ExternalHost::parse(url))
+                .collect::<Result<_, _>>()?,
+        })?;
+        let relay_log = intake.stream.log.clone();
+        let relay = Relay::new(intake.clone(), listeners.relay.url());
+        let router = relay::router(intake);
+        servers.push(Server::spawn(listeners.relay, router, tasks, stop));
+        let (stop, stopped) = watch::channel(false);
+        let tasks = Tasks::holding(lock.clone());
+        let stream = jetstream::open(jetstream::Setup {
+            relay: relay_log,
+            limits: self.limits,
+            tasks: tasks.clone(),
+            stop: stopped,
+        });
+        let router = jetstream::router(stream.clone());
+        let jetstream = Jetstream::new(stream, listeners.jetstream.url());
+        servers.push(Server::spawn(listeners.jetstream, router, tasks, stop));
+        Ok(Devnet::new(plc, all, relay, jetstream, servers, lock))
     }
 
     fn directory(&self) -> Result<Directory, StartError> {
@@ -191,6 +250,8 @@ impl DevnetBuilder {
 struct Listeners {
     plc: Listener,
     pds: Vec<Listener>,
+    relay: Listener,
+    jetstream: Listener,
 }
 
 /// The ports of a devnet with a data folder, which stay the same.
@@ -198,6 +259,10 @@ struct Listeners {
 struct Ports {
     plc: u16,
     pds: Vec<u16>,
+    #[serde(default)]
+    relay: u16,
+    #[serde(default)]
+    jetstream: u16,
 }
 
 impl Ports {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::net::Server;
-use crate::{Account, CreateAccountError, DevnetBuilder, Pds, StartError};
+use crate::{Account, CreateAccountError, DevnetBuilder, Jetstream, Pds, Plc, Relay, StartError};
 
-/// A running AT network on this machine: a PLC directory and PDSs. Dropping it stops everything.
+/// A running AT network on this machine: a PLC directory, PDSs, a relay over them,
+/// and a Jetstream of the relay. Dropping it stops everything.
 ///
-/// Every frame that was ever emitted stays in memory, so that any cursor can be replayed: a network for tests
+/// Every frame that was ever emitted stays in memory, at its PDS and at the relay, so that any cursor can be replayed: a network for tests
 /// and for a desk, not for years.
 pub struct Devnet {
-    plc_url: String,
+    plc: Plc,
     pds: Vec<Pds>,
+    relay: Relay,
+    jetstream: Jetstream,
     servers: Vec<Server>,
     /// Held while this lives, so that no second devnet writes into its folder.
     _lock: Option<Arc<File>>,
@@ -22,7 +25,7 @@ pub struct Devnet {
 }
 
 impl Devnet {
-    /// Starts a PLC directory and one PDS on free ports, in memory. Cancel safe: a start that is dropped leaves
+    /// Starts a PLC directory, one PDS, a relay and a Jetstream on free ports, in memory. Cancel safe: a start that is dropped leaves
     /// nothing running.
     ///
     /// # Errors
@@ -37,15 +40,19 @@ impl Devnet {
     }
 
     pub(crate) fn new(
-        plc_url: String,
+        plc: Plc,
         pds: Vec<Pds>,
+        relay: Relay,
+        jetstream: Jetstream,
         servers: Vec<Server>,
         lock: Option<Arc<File>>,
     ) -> Self {
         let accounts = pds.iter().map(|pds| pds.accounts().len()).sum();
         Self {
-            plc_url,
+            plc,
             pds,
+            relay,
+            jetstream,
             servers,
             _lock: lock,
             turn: AtomicUsize::new(accounts),
@@ -54,12 +61,27 @@ impl Devnet {
 
     /// The address of the PLC directory, `http://localhost:PORT`.
     pub fn plc_url(&self) -> &str {
-        &self.plc_url
+        self.plc.url()
+    }
+
+    /// The PLC directory.
+    pub fn plc(&self) -> &Plc {
+        &self.plc
     }
 
     /// The PDSs; there is at least one.
     pub fn pds(&self) -> &[Pds] {
         &self.pds
+    }
+
+    /// The relay over all of them.
+    pub fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// The Jetstream of the relay.
+    pub fn jetstream(&self) -> &Jetstream {
+        &self.jetstream
     }
 
     /// Creates an account `NAME.test`, on the PDSs in turn. Cancel safe, as [`Pds::create_account`].

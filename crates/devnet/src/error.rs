@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use atcomms_lexicon::Did;
+
 /// Why a devnet or a replay did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +55,14 @@ pub enum StartError {
         /// PDSs asked for.
         asked: usize,
     },
+    /// A host for the relay is not one.
+    #[error("{url:?} is not a host for the relay: {reason}; write it as ws://HOST:PORT")]
+    RelayHost {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// There can be no devnet without a PDS.
     #[error("a devnet needs at least one PDS")]
     NoPds,
@@ -73,6 +83,28 @@ pub enum CreateAccountError {
     Refused {
         /// The name that was asked for.
         name: String,
+        /// What the PDS says of it.
+        reason: String,
+    },
+}
+
+/// Why nothing was changed of an account.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The account is not on this PDS.
+    #[error("{did} has no account at {pds}, or has left it; ask the PDS that has it")]
+    NotFound {
+        /// The account that was asked for.
+        did: Did,
+        /// The PDS.
+        pds: String,
+    },
+    /// The PDS refuses.
+    #[error("{did} was not changed: {reason}")]
+    Refused {
+        /// The account.
+        did: Did,
         /// What the PDS says of it.
         reason: String,
     },

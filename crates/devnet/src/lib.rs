@@ -1,5 +1,5 @@
-//! An AT network in a process, for development and tests: a did:plc directory and PDSs, on loopback, with
-//! real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
+//! An AT network in a process, for development and tests: a did:plc directory, PDSs, a relay
+//! and a Jetstream, on loopback, with real bytes. Repositories are signed, the firehose carries them, and what the XRPC methods answer is what
 //! the reference PDS answers. It protects nothing and nobody: passwords are in clear.
 //!
 //! ```
@@ -20,7 +20,10 @@
 //! ```
 //!
 //! - [`Devnet`]: the network; [`DevnetBuilder`]: several PDSs, a port, a data folder, accounts
-//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail in the ways of real networks
+//! - [`Pds`]: one of its servers, with its [`Faults`], which make requests fail, and
+//!   streams lie, in the ways of real networks
+//! - [`Relay`]: the streams of all PDSs as one; [`Jetstream`]: the same as JSON
+//! - [`Plc`]: the directory, which can be down
 //! - [`RateLimits`]: those of the reference PDS, or tighter ones; there are none by default
 //! - [`Replay`]: a [`Recording`] or hand-made frames played back, broken ones too
 //!
@@ -33,7 +36,8 @@
 //!   can verify;
 //! - after a restart, `getRepo` with an older `since` gives the whole repository;
 //! - its rate limits leave out those on new accounts, handles, `getRepo`, and logins over a day;
-//! - no invitations, no reserved handles, no OAuth, no account deletion, no e-mail.
+//! - no invitations, no reserved handles, no OAuth, no e-mail; what a moderator or a mailed token does there
+//!   ([`Pds::take_down`], [`Pds::delete_account`]) is a method of [`Pds`] here.
 
 mod account;
 mod builder;
@@ -43,6 +47,7 @@ mod event;
 mod faults;
 mod firehose;
 mod input;
+mod jetstream;
 mod journal;
 mod net;
 mod params;
@@ -50,6 +55,7 @@ mod pds;
 mod plc;
 mod rate_limit;
 mod recording;
+mod relay;
 mod replay;
 mod server;
 mod session;
@@ -58,9 +64,12 @@ mod xrpc;
 pub use account::Account;
 pub use builder::DevnetBuilder;
 pub use devnet::Devnet;
-pub use error::{CreateAccountError, RecordingError, StartError};
-pub use faults::{Fault, FaultCounts, Faults};
+pub use error::{ChangeError, CreateAccountError, RecordingError, StartError};
+pub use faults::{Fault, FaultCounts, Faults, Forgery, StreamFault};
+pub use jetstream::Jetstream;
+pub use plc::Plc;
 pub use rate_limit::{Limit, RateLimits};
 pub use recording::Recording;
+pub use relay::Relay;
 pub use replay::{PdsUrl, Replay, ReplayBuilder};
 pub use server::Pds;

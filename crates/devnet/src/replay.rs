@@ -123,10 +123,11 @@ impl ReplayBuilder {
             .collect();
         let (stop, stopped) = watch::channel(false);
         let tasks = Tasks::default();
+        let faults = Arc::new(Faults::new());
         let stream = Arc::new(Stream {
-            log: Arc::new(EventLog::new(frames, None)),
+            log: Arc::new(EventLog::new(frames, None, Some(faults.clone()))),
             limits: LIMITS,
-            faults: Arc::new(Faults::new()),
+            faults,
             tasks: tasks.clone(),
             stop: stopped,
         });

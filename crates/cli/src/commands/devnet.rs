@@ -11,8 +11,8 @@ use crate::line;
 #[derive(Serialize)]
 struct Ready<'a> {
     plc: &'a str,
-    relay: Option<&'a str>,
-    jetstream: Option<&'a str>,
+    relay: &'a str,
+    jetstream: &'a str,
     pds: Vec<String>,
     accounts: Vec<Account>,
 }
@@ -46,8 +46,8 @@ pub(crate) async fn run(args: args::Devnet) -> Outcome {
     let accounts = devnet.accounts();
     let ready = Ready {
         plc: devnet.plc_url(),
-        relay: None,
-        jetstream: None,
+        relay: devnet.relay().ws_url(),
+        jetstream: devnet.jetstream().ws_url(),
         pds: devnet
             .pds()
             .iter()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use atcomms_lexicon::Did;
+
 /// What can go wrong with a request, queued by [`Faults::inject`](crate::Faults::inject).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +34,14 @@ pub enum Fault {
     ExpiredToken,
     /// 400 `InvalidToken`, as if the access token's key had been replaced; nothing is carried out.
     RevokedToken,
+    /// The answer, and after its end zeros for ever, without a length: what reads it must have a limit.
+    EndlessBody,
+    /// 302 to this address, such as one in a private network; nothing is carried out.
+    Redirect(String),
+    /// The method is carried out for this repository in place of the one that the query names (`did` or
+    /// `repo`): `com.atproto.sync.getRepo`, `getRecord` and the like give another's data. A request that
+    /// names none does not count.
+    OtherRepository(Did),
 }
 
 /// How often each kind of fault fired so far.
@@ -60,6 +70,29 @@ pub struct FaultCounts {
     pub slowed: u64,
     /// Requests whose body was cut, by [`Fault::CutUpload`].
     pub uploads_cut: u64,
+    /// Requests that were answered without an end, by [`Fault::EndlessBody`].
+    pub bodies_endless: u64,
+    /// Requests that were sent elsewhere, by [`Fault::Redirect`].
+    pub redirected: u64,
+    /// Requests that were answered for another repository, by [`Fault::OtherRepository`].
+    pub repositories_swapped: u64,
+    /// Events that were not shown, by [`StreamFault::Skip`](crate::StreamFault::Skip).
+    pub events_skipped: u64,
+    /// Events that were shown twice, by [`StreamFault::Duplicate`](crate::StreamFault::Duplicate).
+    pub events_duplicated: u64,
+    /// Events that were shown after a later one, by [`StreamFault::Reorder`](crate::StreamFault::Reorder).
+    pub events_reordered: u64,
+    /// Frames of which half was shown, by [`StreamFault::Truncate`](crate::StreamFault::Truncate).
+    pub frames_truncated: u64,
+    /// Frames that lied, by [`StreamFault::Forge`](crate::StreamFault::Forge).
+    pub frames_forged: u64,
+    /// Frames that were put in by [`Relay::inject_frame`](crate::Relay::inject_frame).
+    pub frames_injected: u64,
+    /// Subscriptions that were told that their cursor is too old, by
+    /// [`Faults::outdate_cursors`](crate::Faults::outdate_cursors).
+    pub cursors_outdated: u64,
+    /// Subscriptions that were open when [`Faults::stall`](crate::Faults::stall) silenced them.
+    pub streams_stalled: u64,
 }
 
 impl FaultCounts {
@@ -74,6 +107,9 @@ impl FaultCounts {
             Fault::CutUpload { .. } => &mut self.uploads_cut,
             Fault::ExpiredToken => &mut self.tokens_refused,
             Fault::RevokedToken => &mut self.tokens_revoked,
+            Fault::EndlessBody => &mut self.bodies_endless,
+            Fault::Redirect(_) => &mut self.redirected,
+            Fault::OtherRepository(_) => &mut self.repositories_swapped,
         } += 1;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::stream_fault::StreamQueue;
 use super::{Fault, FaultCounts};
 
 /// What is queued for each method, and what fired.
@@ -10,6 +11,10 @@ pub(super) struct Queue {
     by_method: HashMap<String, VecDeque<(Fault, u64)>>,
     /// Requests with a good access token that are still to be refused.
     pub(super) tokens_to_refuse: u64,
+    /// What waits for events of the stream.
+    pub(super) stream: StreamQueue,
+    /// Subscriptions with a cursor that are still to be told that it is too old.
+    pub(super) cursors_to_outdate: u64,
     pub(super) counts: FaultCounts,
     /// How often the queue was cleared: what was taken before that does not come back.
     clears: u64,
@@ -56,6 +61,8 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         self.by_method.clear();
         self.tokens_to_refuse = 0;
+        self.stream.clear();
+        self.cursors_to_outdate = 0;
         self.clears += 1;
     }
 }

@@ -1,20 +1,36 @@
 //! The log of a firehose: frames by position, found by cursor.
 
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use atcomms_repo::frame::peek;
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::FrameFile;
+use crate::Faults;
 
 /// Every frame that was ever emitted, in order. All of it is in memory; with a file, it is also on disk
 /// before anyone sees it.
 pub(crate) struct EventLog {
     inner: RwLock<Inner>,
+    /// Those of its events; a log that others alter has none.
+    faults: Option<Arc<Faults>>,
     length: watch::Sender<Position>,
 }
+
+/// An event as the log shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// Its number; a broken frame may have none.
+    pub(crate) seq: Option<i64>,
+    pub(crate) frame: Bytes,
+}
+
+/// Takes every event right when it is in the log, before whoever wrote it goes on. It must not wait, and
+/// must not use the log that it takes from.
+pub(crate) type Tap = Box<dyn Fn(&[Shown]) + Send + Sync>;
 
 /// How many frames of the log lie before a reader.
 pub(crate) type Position = usize;
@@ -23,6 +39,7 @@ struct Inner {
     events: Vec<Event>,
     file: Option<FrameFile>,
     last_seq: i64,
+    tap: Option<Tap>,
 }
 
 struct Event {
@@ -31,13 +48,22 @@ struct Event {
     seq: i64,
     numbered: bool,
     at: SystemTime,
+    /// It is not shown any more.
+    forgotten: bool,
 }
 
 impl Event {
     /// Whether a subscriber that has seen `cursor` is still to get this event. A frame without a number
     /// comes after the number before it.
     fn is_after(&self, cursor: i64) -> bool {
-        self.seq > cursor || (!self.numbered && self.seq == cursor)
+        !self.forgotten && (self.seq > cursor || (!self.numbered && self.seq == cursor))
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            seq: self.numbered.then_some(self.seq),
+            frame: self.frame.clone(),
+        }
     }
 }
 
@@ -53,15 +79,18 @@ pub(crate) enum Start {
 }
 
 impl EventLog {
-    /// A log with what was there before; new frames also go to `file`.
+    /// A log with what was there before. New frames also go to `file`, as they are; what is shown of them may
+    /// be altered by `faults`.
     pub(crate) fn new(
         frames: Vec<(Option<i64>, SystemTime, Bytes)>,
         file: Option<FrameFile>,
+        faults: Option<Arc<Faults>>,
     ) -> Self {
         let mut inner = Inner {
             events: Vec::with_capacity(frames.len()),
             file,
             last_seq: 0,
+            tap: None,
         };
         for (seq, at, frame) in frames {
             inner.push(seq, at, frame);
@@ -69,6 +98,7 @@ impl EventLog {
         let (length, _) = watch::channel(inner.events.len());
         Self {
             inner: RwLock::new(inner),
+            faults,
             length,
         }
     }
@@ -91,17 +121,74 @@ impl EventLog {
             file.append(&frames)?;
         }
         for (seq, frame) in (first..).zip(frames) {
-            inner.push(Some(seq), now, frame);
+            let seq = Some(seq);
+            self.alter_and_show(&mut inner, now, Shown { seq, frame });
         }
-        self.length.send_replace(inner.events.len());
         Ok(())
     }
 
     /// Shows a frame as it is, whatever number it has or lacks.
     pub(crate) fn push(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.push(seq, now, frame);
+        self.alter_and_show(&mut inner, now, Shown { seq, frame });
+    }
+
+    /// Shows a frame as it is, past the faults.
+    pub(crate) fn inject(&self, seq: Option<i64>, now: SystemTime, frame: Bytes) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        self.show(&mut inner, now, &[Shown { seq, frame }]);
+    }
+
+    /// Hands what comes after `cursor` to the tap now, and all that is to come when it comes. A log has one
+    /// tap.
+    pub(crate) fn tap(&self, cursor: i64, tap: Tap) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let missed: Vec<Shown> = inner
+            .events
+            .iter()
+            .filter(|event| event.is_after(cursor))
+            .map(Event::shown)
+            .collect();
+        if !missed.is_empty() {
+            tap(&missed);
+        }
+        inner.tap = Some(tap);
+    }
+
+    fn alter_and_show(&self, inner: &mut Inner, now: SystemTime, event: Shown) {
+        let Some(faults) = &self.faults else {
+            return self.show(inner, now, &[event]);
+        };
+        let seq = event.seq;
+        let mut shown = Vec::with_capacity(1);
+        faults.alter(event, &mut shown);
+        self.show(inner, now, &shown);
+        // It has its number also if it is not shown, or not yet.
+        inner.last_seq = seq.map_or(inner.last_seq, |seq| seq.max(inner.last_seq));
+    }
+
+    fn show(&self, inner: &mut Inner, now: SystemTime, shown: &[Shown]) {
+        for event in shown {
+            inner.push(event.seq, now, event.frame.clone());
+        }
+        if let Some(tap) = inner.tap.as_ref().filter(|_| !shown.is_empty()) {
+            tap(shown);
+        }
         self.length.send_replace(inner.events.len());
+    }
+
+    /// Takes an account's events out, but for the last one: they are not shown any more, and leave gaps.
+    pub(crate) fn forget_before_last(&self, did: &str) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let of_it = |event: &&mut Event| {
+            let peek = peek(&event.frame);
+            peek.is_ok_and(|peek| peek.did() == Some(did))
+        };
+        // Emptied, and not removed: subscribers are at positions of the log.
+        for event in inner.events.iter_mut().rev().filter(of_it).skip(1) {
+            event.frame = Bytes::new();
+            event.forgotten = true;
+        }
     }
 
     /// Where a subscription with this cursor begins; events older than `window` are no longer given.
@@ -125,14 +212,14 @@ impl EventLog {
         }
     }
 
-    /// Copies the next frames for a subscriber with this cursor into `batch`, about `max_bytes` of them,
+    /// Copies the next events for a subscriber with this cursor into `batch`, about `max_bytes` of them,
     /// and says where to go on. The frames themselves are shared, not copied.
     pub(crate) fn read(
         &self,
         from: Position,
         cursor: Option<i64>,
         max_bytes: usize,
-        batch: &mut Vec<Bytes>,
+        batch: &mut Vec<Shown>,
     ) -> Position {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let mut position = from;
@@ -142,9 +229,9 @@ impl EventLog {
                 break;
             }
             position += 1;
-            if cursor.is_none_or(|cursor| event.is_after(cursor)) {
+            if event.is_after(cursor.unwrap_or(i64::MIN)) {
                 bytes += event.frame.len() + FRAME_OVERHEAD;
-                batch.push(event.frame.clone());
+                batch.push(event.shown());
             }
         }
         position
@@ -172,6 +259,7 @@ impl Inner {
             seq: seq.unwrap_or(self.last_seq),
             numbered: seq.is_some(),
             at,
+            forgotten: false,
         });
         self.last_seq = highest;
     }
@@ -193,7 +281,7 @@ mod tests {
             .enumerate()
             .map(|(index, seq)| (*seq, at, Bytes::from(vec![u8::try_from(index).unwrap()])))
             .collect();
-        EventLog::new(frames, None)
+        EventLog::new(frames, None, None)
     }
 
     fn served(log: &EventLog, cursor: Option<i64>) -> Vec<u8> {
@@ -202,7 +290,7 @@ mod tests {
         };
         let mut batch = Vec::new();
         log.read(start, cursor, usize::MAX, &mut batch);
-        batch.iter().map(|frame| frame[0]).collect()
+        batch.iter().map(|event| event.frame[0]).collect()
     }
 
     #[test]
@@ -235,6 +323,7 @@ mod tests {
                 (Some(2), now - 2 * DAY, frame.clone()),
                 (Some(3), now, frame),
             ],
+            None,
             None,
         );
         assert_eq!(log.start(Some(0), now, DAY), Start::Outdated(2));

@@ -5,8 +5,12 @@
 
 mod file;
 mod log;
+mod renumber;
 mod stream;
 
 pub(crate) use file::{FrameFile, split_frames};
-pub(crate) use log::{EventLog, Position, Start};
-pub(crate) use stream::{SUBSCRIBE_REPOS, Stream, StreamLimits, subscribe};
+pub(crate) use log::{EventLog, Position, Shown, Start};
+pub(crate) use renumber::encode_as;
+pub(crate) use stream::{
+    FAREWELL, SUBSCRIBE_REPOS, Stream, StreamLimits, Unsent, finish, send, subscribe,
+};

@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{EventLog, Position, Start};
+use super::{EventLog, Position, Shown, Start};
 use crate::event::{error_frame, info_frame};
-use crate::faults::Faults;
+use crate::faults::{Faults, resumed};
 use crate::net::{Tasks, WebSocket, stopped, upgrade};
 use crate::params::Params;
 use crate::xrpc::XrpcError;
@@ -59,7 +59,7 @@ pub(crate) fn subscribe(stream: &Arc<Stream>, mut request: Request) -> Response 
         Ok(Some((response, upgrade))) => {
             let stream = stream.clone();
             stream.clone().tasks.spawn(async move {
-                if let Some(socket) = upgrade.websocket().await {
+                if let Some(socket) = upgrade.websocket(MAX_CLIENT_MESSAGE).await {
                     stream.serve(socket, cursor).await;
                 }
             });
@@ -121,15 +121,22 @@ impl Stream {
     async fn frames(&self, socket: &mut WebSocket, cursor: Option<i64>) -> End {
         let mut length = self.log.length();
         let mut cut = self.faults.streams();
+        let mut stall = self.faults.stalls();
         let mut stop = self.stop.clone();
         let mut batch = Vec::new();
-        let mut position = match self
-            .log
-            .start(cursor, SystemTime::now(), self.limits.backfill)
-        {
+        let start = if cursor.is_some() && self.faults.on_cursor() {
+            Start::Outdated(*length.borrow())
+        } else {
+            self.log
+                .start(cursor, SystemTime::now(), self.limits.backfill)
+        };
+        let mut position = match start {
             Start::At(position) => position,
             Start::Outdated(position) => {
-                batch.push(outdated_cursor());
+                batch.push(Shown {
+                    seq: None,
+                    frame: outdated_cursor(),
+                });
                 position
             }
             Start::Future => {
@@ -138,16 +145,29 @@ impl Stream {
         };
         let mut live = false;
         loop {
+            tokio::select! {
+                // First: a stop, too, lets a stream send what is logged, unless it is silenced.
+                biased;
+                () = resumed(&mut stall) => {}
+                _ = cut.changed() => return End::Gone,
+                () = stopped(&mut stop) => return End::Stop,
+            }
             length.mark_unchanged();
             position = self.log.read(position, cursor, BATCH_BYTES, &mut batch);
             if !batch.is_empty() {
                 let behind = live.then_some((position, self.limits.lag));
+                let frames = batch.drain(..).map(|event| Message::Binary(event.frame));
                 let sent = tokio::select! {
-                    sent = send(socket, &mut batch, &mut length, behind) => sent,
-                    _ = cut.changed() => Err(End::Gone),
+                    sent = send(socket, frames, &mut length, behind) => sent,
+                    _ = cut.changed() => Err(Unsent::Gone),
                 };
-                if let Err(end) = sent {
-                    return end;
+                match sent {
+                    Ok(()) => {}
+                    Err(Unsent::Gone) => return End::Gone,
+                    Err(Unsent::TooSlow) => {
+                        let message = "Stream consumer too slow".to_owned();
+                        return End::Error("ConsumerTooSlow", message);
+                    }
                 }
                 while let Some(incoming) = socket.next().now_or_never() {
                     if let Err(end) = heard(incoming) {
@@ -165,40 +185,46 @@ impl Stream {
                 changed = length.changed() => if changed.is_err() { return End::Gone },
                 incoming = socket.next() => if let Err(end) = heard(incoming) { return end },
                 _ = cut.changed() => return End::Gone,
+                _ = stall.changed() => {}
                 () = stopped(&mut stop) => return End::Stop,
             }
         }
     }
 }
 
+/// Why a batch was not sent whole.
+pub(crate) enum Unsent {
+    /// The connection is gone.
+    Gone,
+    /// The subscriber takes nothing, and too much waits for it.
+    TooSlow,
+}
+
 /// Sends a batch. `behind` is the position after it and how far the log may get ahead of that while the
 /// subscriber takes nothing.
-async fn send(
+pub(crate) async fn send(
     socket: &mut WebSocket,
-    batch: &mut Vec<Bytes>,
+    batch: impl Iterator<Item = Message>,
     length: &mut watch::Receiver<Position>,
     behind: Option<(Position, usize)>,
-) -> Result<(), End> {
+) -> Result<(), Unsent> {
     let mut sending = pin!(async {
-        for frame in batch.drain(..) {
-            socket.feed(Message::Binary(frame)).await?;
+        for message in batch {
+            socket.feed(message).await?;
         }
         socket.flush().await
     });
     let Some((position, lag)) = behind else {
-        return sending.await.map_err(|_| End::Gone);
+        return sending.await.map_err(|_: WsError| Unsent::Gone);
     };
     let too_slow = length.wait_for(|length| length.saturating_sub(position) > lag);
     tokio::select! {
         // In this order: only a socket that takes nothing more right now makes its reader a slow one.
         biased;
-        sent = sending.as_mut() => return sent.map_err(|_| End::Gone),
+        sent = sending.as_mut() => return sent.map_err(|_| Unsent::Gone),
         Ok(_) = too_slow => {}
     }
-    Err(End::Error(
-        "ConsumerTooSlow",
-        "Stream consumer too slow".to_owned(),
-    ))
+    Err(Unsent::TooSlow)
 }
 
 /// Whether the subscriber is still there after what came from it. Pings are answered by the WebSocket
@@ -212,7 +238,7 @@ fn heard(incoming: Option<Result<Message, WsError>>) -> Result<(), End> {
 }
 
 /// Closes, and waits for the peer's close: what was sent before it would be lost to a reset otherwise.
-async fn finish(socket: &mut WebSocket, reason: CloseFrame) {
+pub(crate) async fn finish(socket: &mut WebSocket, reason: CloseFrame) {
     if socket.close(Some(reason)).await.is_ok() {
         while let Some(Ok(_)) = socket.next().await {}
     }
@@ -231,4 +257,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// How long a subscriber may take for its error or close frame: as in the reference PDS, so that a slow one
 /// that reads on learns why it was cut off.
-const FAREWELL: Duration = Duration::from_secs(30);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Bytes: a subscriber sends only control frames, of at most 125 bytes each.
+const MAX_CLIENT_MESSAGE: usize = 4096;

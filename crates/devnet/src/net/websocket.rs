@@ -21,12 +21,12 @@ pub(crate) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 pub(crate) struct Upgrade(OnUpgrade);
 
 impl Upgrade {
-    /// The WebSocket, or nothing if the client went away first.
-    pub(crate) async fn websocket(self) -> Option<WebSocket> {
+    /// The WebSocket, which takes messages of so many bytes, or nothing if the client went away first.
+    pub(crate) async fn websocket(self, max_message: usize) -> Option<WebSocket> {
         let upgraded = self.0.await.ok()?;
         let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_CLIENT_MESSAGE))
-            .max_frame_size(Some(MAX_CLIENT_MESSAGE));
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
         let socket = TokioIo::new(upgraded);
         Some(WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await)
     }
@@ -69,6 +69,3 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         })
     })
 }
-
-/// Bytes: a subscriber sends only control frames, of at most 125 bytes each.
-const MAX_CLIENT_MESSAGE: usize = 4096;

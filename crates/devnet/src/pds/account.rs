@@ -4,22 +4,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use atcomms_lexicon::{Cid, Did, Nsid, RecordKey};
 use atcomms_repo::Repository;
+use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::blobs::Blobs;
 use super::profile::Profile;
+use crate::xrpc::XrpcError;
 
 /// An account of a PDS. Locks are taken in this order: registry, profile, content, log.
-pub(super) struct Account {
+pub(crate) struct Account {
     pub(super) did: Did,
     profile: RwLock<Profile>,
     content: Mutex<Content>,
 }
 
 /// What an account has published.
-pub(super) struct Content {
+pub(crate) struct Content {
     pub(super) repository: Repository,
     pub(super) blobs: Blobs,
+    /// The account is leaving, or gone: nothing is written here any more.
+    pub(super) closed: bool,
 }
 
 impl Account {
@@ -47,7 +51,8 @@ impl Account {
         self.profile
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .active
+            .status()
+            .is_none()
     }
 
     /// Holds the content: whoever has it is the only one who reads or writes it.
@@ -57,6 +62,26 @@ impl Account {
 }
 
 impl Content {
+    pub(super) fn new(repository: Repository, blobs: Blobs) -> Self {
+        Self {
+            repository,
+            blobs,
+            closed: false,
+        }
+    }
+
+    /// That something may still be written.
+    pub(super) fn check_open(&self) -> Result<(), XrpcError> {
+        if self.closed {
+            return Err(XrpcError::new(
+                StatusCode::UNAUTHORIZED,
+                "AccountDeactivated",
+                "Account is deactivated",
+            ));
+        }
+        Ok(())
+    }
+
     /// The CID of the record at a key, if there is one.
     pub(super) fn record_cid(&self, collection: &Nsid, rkey: &RecordKey) -> Option<Cid> {
         self.repository.get(collection, rkey).map(|(cid, _)| cid)

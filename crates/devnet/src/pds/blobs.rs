@@ -159,6 +159,34 @@ impl Blobs {
         held
     }
 
+    /// Every blob that a record holds, with its bytes.
+    pub(super) fn all(&self) -> io::Result<Vec<(BlobRef, Bytes)>> {
+        let mut all = Vec::new();
+        for cid in self.holders.keys() {
+            if let Some((mime_type, bytes)) = self.get(cid)? {
+                let blob = BlobRef {
+                    cid: *cid,
+                    mime_type,
+                    size: bytes.len() as u64,
+                };
+                all.push((blob, bytes));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Lets go of every blob, held or not.
+    pub(super) fn clear(&mut self) {
+        self.holders.clear();
+        self.held.clear();
+        self.stored.clear();
+        if let Some(folder) = self.folder.as_ref().filter(|folder| folder.exists())
+            && let Err(error) = std::fs::remove_dir_all(folder)
+        {
+            tracing::warn!(%error, folder = %folder.display(), "blobs of a deleted account were not removed");
+        }
+    }
+
     fn let_go(&mut self, path: &str, cid: &Cid) {
         let Some(holders) = self.holders.get_mut(cid) else {
             return;

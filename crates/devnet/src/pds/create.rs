@@ -13,7 +13,7 @@ use super::handle::service_handle;
 use super::profile::Profile;
 use super::store::Line;
 use crate::event::Event;
-use crate::plc::{OPERATION, Operation, Service};
+use crate::plc::{OPERATION, Operation, PDS_SERVICE, SIGNING_KEY, Service};
 use crate::xrpc::XrpcError;
 
 impl State {
@@ -49,7 +49,10 @@ impl State {
             app_passwords: Vec::new(),
             created_at: registry.creation_time(Datetime::now()),
             active: true,
+            taken_down: false,
+            moved: false,
             signing_key: HEXLOWER.encode(&key.to_bytes()),
+            former_keys: Vec::new(),
         };
         let (repository, first) = Repository::create(did.clone(), key, self.next_tid());
         self.record_profile(profile.clone())?;
@@ -65,10 +68,7 @@ impl State {
             Event::Commit(&first),
             Event::Sync(&repository),
         ])?;
-        let content = Content {
-            repository,
-            blobs: self.blobs_of(&did),
-        };
+        let content = Content::new(repository, self.blobs_of(&did));
         registry.add(Account::new(profile.clone(), content).into());
         Ok(profile)
     }
@@ -101,7 +101,7 @@ impl State {
         Operation {
             kind: OPERATION.to_owned(),
             verification_methods: BTreeMap::from([(
-                "atproto".to_owned(),
+                SIGNING_KEY.to_owned(),
                 key.public().to_did_key(),
             )]),
             rotation_keys: vec![self.rotation_key.public().to_did_key()],
@@ -111,6 +111,3 @@ impl State {
         }
     }
 }
-
-/// The PDS's name among the services of a DID.
-pub(super) const PDS_SERVICE: &str = "atproto_pds";

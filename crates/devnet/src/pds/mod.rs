@@ -7,13 +7,18 @@ mod create;
 mod handle;
 mod http;
 mod methods;
+mod migrate;
 mod moved;
 mod profile;
 mod rebuild;
 mod record;
 mod registry;
+mod reset;
+mod rotate;
 mod sessions;
+mod snapshot;
 mod sniff;
+mod status;
 mod store;
 mod write;
 
@@ -35,6 +40,7 @@ use crate::xrpc::XrpcError;
 use registry::Registry;
 use store::Line;
 
+pub(crate) use account::Account;
 pub(crate) use handle::DOMAIN;
 pub(crate) use http::router;
 pub(crate) use profile::{Profile, new_password};
@@ -57,6 +63,8 @@ pub(crate) struct State {
     clock: Mutex<TidClock>,
     /// Where blobs are; `None` in memory.
     blobs: Option<PathBuf>,
+    /// Where repositories are that this PDS's own events do not make; `None` in memory.
+    snapshots: Option<PathBuf>,
     /// A commit is in a repository, but not in the log.
     unwritable: AtomicBool,
 }
@@ -90,6 +98,12 @@ impl State {
             .after(None)
             .map(|(_, account)| account.profile())
             .collect()
+    }
+
+    /// An account that is here and has not moved.
+    pub(crate) fn account(&self, did: &Did) -> Option<Arc<Account>> {
+        let account = self.registry().by_did(did)?;
+        (!account.profile().moved).then_some(account)
     }
 
     fn registry(&self) -> RwLockReadGuard<'_, Registry> {
@@ -135,6 +149,14 @@ impl State {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .next(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// Every TID from now on is greater than this one.
+    fn advance_past(&self, tid: Tid) {
+        self.clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .advance_past(tid);
     }
 
     fn now_seconds(&self) -> u64 {

@@ -1,20 +1,20 @@
 //! A PDS that came back on another port: its accounts' documents have to say so.
 
 use super::State;
-use super::create::PDS_SERVICE;
 use crate::event::Event;
+use crate::plc::PDS_SERVICE;
 use crate::xrpc::XrpcError;
 
 impl State {
     /// Points every account's document at where this PDS is now.
     pub(super) fn move_here(&self) -> Result<(), XrpcError> {
         for profile in self.profiles() {
+            if profile.moved {
+                continue;
+            }
             let did = &profile.did;
-            let here = self.plc.data(did.as_str()).is_some_and(|data| {
-                data.services
-                    .get(PDS_SERVICE)
-                    .is_some_and(|service| service.endpoint == self.url)
-            });
+            let endpoint = self.plc.service(did.as_str(), PDS_SERVICE);
+            let here = endpoint.is_some_and(|endpoint| endpoint == self.url);
             if here {
                 continue;
             }

@@ -17,8 +17,16 @@ pub(crate) struct Profile {
     pub(crate) app_passwords: Vec<AppPassword>,
     pub(crate) created_at: Datetime,
     pub(crate) active: bool,
+    #[serde(default)]
+    pub(crate) taken_down: bool,
+    /// Another PDS has the account now; what is left here is not used any more.
+    #[serde(default)]
+    pub(crate) moved: bool,
     /// The repository's private key, K-256, in hexadecimal.
     pub(crate) signing_key: String,
+    /// The keys before: the last commit may be signed with one of them.
+    #[serde(default)]
+    pub(crate) former_keys: Vec<String>,
 }
 
 /// A password of limited rights.
@@ -32,8 +40,11 @@ pub(crate) struct AppPassword {
 }
 
 impl Profile {
-    /// `deactivated`, unless the account is active.
+    /// `takendown` or `deactivated`, unless the account is active.
     pub(crate) fn status(&self) -> Option<&'static str> {
+        if self.taken_down {
+            return Some(TAKENDOWN);
+        }
         (!self.active).then_some(DEACTIVATED)
     }
 
@@ -63,6 +74,9 @@ pub(crate) fn new_password() -> String {
     }
     password
 }
+
+/// The status of an account that the PDS switched off.
+pub(crate) const TAKENDOWN: &str = "takendown";
 
 /// The status of an account that its owner switched off.
 pub(crate) const DEACTIVATED: &str = "deactivated";

@@ -1,12 +1,13 @@
 //! Repositories from the frames of a log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use atcomms_lexicon::{Datetime, Did, Tid, Value};
 use atcomms_repo::car::{self, Block, Car};
-use atcomms_repo::frame::{CommitFrame, Frame, decode};
+use atcomms_repo::frame::{CommitFrame, Frame, SyncFrame, decode};
 use atcomms_repo::mst::Tree;
+use atcomms_repo::repository::LoadError;
 use atcomms_repo::{Cid, Repository, SignedCommit, SigningKey};
 use bytes::Bytes;
 
@@ -16,17 +17,30 @@ use super::record::{blobs_of, path};
 /// What a log holds.
 pub(super) struct Rebuilt {
     repositories: HashMap<Did, Repository>,
-    /// The number and the time of each frame.
-    stamps: Vec<(i64, SystemTime)>,
+    /// What is known of each frame.
+    stamps: Vec<Stamp>,
 }
 
 impl Rebuilt {
-    /// The frames as the log takes them.
-    pub(super) fn events(&self, frames: &[Bytes]) -> Vec<(Option<i64>, SystemTime, Bytes)> {
+    /// The frames as the log takes them: of a deleted account only the last one, which says so.
+    pub(super) fn events(
+        &self,
+        frames: &[Bytes],
+        deleted: &HashSet<Did>,
+    ) -> Vec<(Option<i64>, SystemTime, Bytes)> {
+        let last: HashMap<&str, i64> = self
+            .stamps
+            .iter()
+            .map(|stamp| (stamp.did.as_str(), stamp.seq))
+            .collect();
         self.stamps
             .iter()
             .zip(frames)
-            .map(|((seq, at), frame)| (Some(*seq), *at, frame.clone()))
+            .filter(|(stamp, _)| {
+                let gone = deleted.iter().any(|did| did.as_str() == stamp.did);
+                !gone || last.get(stamp.did.as_str()) == Some(&stamp.seq)
+            })
+            .map(|(stamp, frame)| (Some(stamp.seq), stamp.at, frame.clone()))
             .collect()
     }
 
@@ -43,39 +57,61 @@ impl Rebuilt {
     }
 }
 
+/// Whose frame it is, its number, and its time.
+struct Stamp {
+    did: String,
+    seq: i64,
+    at: SystemTime,
+}
+
 /// One repository on the way: its latest commit, and every block that it ever had.
 struct Half {
     head: Cid,
     blocks: HashMap<Cid, Bytes>,
 }
 
-/// Rebuilds every repository whose key is known, and checks all of it.
+/// Rebuilds every repository whose keys are known, the present one first, and checks all of it. `snapshot`
+/// gives a repository that did not come out of these frames, by its commit.
 pub(super) fn rebuild(
     frames: &[Bytes],
-    key: impl Fn(&Did) -> Option<SigningKey>,
+    keys: impl Fn(&Did) -> Vec<SigningKey>,
+    snapshot: impl Fn(&Cid) -> Option<Bytes>,
 ) -> Result<Rebuilt, String> {
     let mut halves: HashMap<Did, Half> = HashMap::new();
     let mut stamps = Vec::with_capacity(frames.len());
     for (index, bytes) in frames.iter().enumerate() {
         let at = |error: &dyn std::fmt::Display| format!("frame {}: {error}", index + 1);
         let frame = decode(bytes).map_err(|error| at(&error))?;
-        let time = match &frame {
-            Frame::Commit(frame) => frame.time,
-            Frame::Sync(frame) => frame.time,
-            Frame::Identity(frame) => frame.time,
-            Frame::Account(frame) => frame.time,
+        let (did, time) = match &frame {
+            Frame::Commit(frame) => (frame.repo, frame.time),
+            Frame::Sync(frame) => (frame.did, frame.time),
+            Frame::Identity(frame) => (frame.did, frame.time),
+            Frame::Account(frame) => (frame.did, frame.time),
             _ => return Err(at(&"not an event of a PDS")),
         };
         let time: Datetime = time.parse().map_err(|error| at(&error))?;
-        stamps.push((frame.seq().unwrap_or(0), system_time(&time)));
-        if let Frame::Commit(commit) = frame {
-            take_blocks(&mut halves, &commit, bytes).map_err(|error| at(&error))?;
+        stamps.push(Stamp {
+            did: did.to_owned(),
+            seq: frame.seq().unwrap_or(0),
+            at: system_time(&time),
+        });
+        match &frame {
+            Frame::Commit(commit) => take_blocks(&mut halves, commit, bytes),
+            Frame::Sync(sync) => take_snapshot(&mut halves, sync, &snapshot),
+            _ => Ok(()),
         }
+        .map_err(|error| at(&error))?;
     }
     let mut repositories = HashMap::new();
     for (did, half) in halves {
-        let Some(key) = key(&did) else { continue };
-        let repository = half.whole(key).map_err(|error| format!("{did}: {error}"))?;
+        let keys = keys(&did);
+        let Some(present) = keys.first() else {
+            continue;
+        };
+        let mut repository = half
+            .whole(&keys)
+            .map_err(|error| format!("{did}: {error}"))?;
+        repository.rotate_key(present.clone());
         repositories.insert(did, repository);
     }
     Ok(Rebuilt {
@@ -116,8 +152,32 @@ fn take_blocks(
     Ok(())
 }
 
+/// Takes up a repository whose `#sync` names another commit than the events before it.
+fn take_snapshot(
+    halves: &mut HashMap<Did, Half>,
+    sync: &SyncFrame<'_>,
+    snapshot: impl Fn(&Cid) -> Option<Bytes>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let head = Car::read(sync.blocks)?.root();
+    let did: Did = sync.did.parse()?;
+    if halves.get(&did).is_some_and(|half| half.head == head) {
+        return Ok(());
+    }
+    let blocks = match snapshot(&head) {
+        Some(bytes) => Car::read(&bytes)?
+            .blocks()
+            .map(|(cid, block)| (cid, bytes.slice_ref(block)))
+            .collect(),
+        // An error only if the repository is still somebody's.
+        None => HashMap::new(),
+    };
+    halves.insert(did, Half { head, blocks });
+    Ok(())
+}
+
 impl Half {
-    fn whole(&self, key: SigningKey) -> Result<Repository, Box<dyn std::error::Error>> {
+    /// The repository, signed with one of the keys.
+    fn whole(&self, keys: &[SigningKey]) -> Result<Repository, Box<dyn std::error::Error>> {
         let find = |cid: &Cid| -> Result<Block, String> {
             let bytes = self.blocks.get(cid).cloned();
             let bytes = bytes.ok_or_else(|| format!("block {cid} is missing"))?;
@@ -133,7 +193,15 @@ impl Half {
         for entry in tree.entries() {
             blocks.push(find(&entry?.1)?);
         }
-        Ok(Repository::load(&car::write(&self.head, &blocks), key)?)
+        let car = car::write(&self.head, &blocks);
+        let mut error = None;
+        for key in keys {
+            match Repository::load(&car, key.clone()) {
+                Err(why @ LoadError::Signature(_)) => error = Some(why),
+                loaded => return Ok(loaded?),
+            }
+        }
+        Err(error.map_or_else(|| "no key".into(), Into::into))
     }
 }
 

@@ -40,6 +40,17 @@ impl Registry {
         }
     }
 
+    /// Forgets an account; its handle and its address are free.
+    pub(super) fn remove(&mut self, did: &Did) {
+        let Some(account) = self.by_did.remove(did) else {
+            return;
+        };
+        let profile = account.profile();
+        self.by_handle.remove(profile.handle.as_str());
+        self.by_email.remove(&profile.email);
+        self.ordered.retain(|_, held| held.did != *did);
+    }
+
     pub(super) fn rename(&mut self, did: &Did, before: &str, after: &str) {
         self.by_handle.remove(before);
         self.by_handle.insert(after.to_owned(), did.clone());

@@ -67,6 +67,17 @@ impl State {
     pub(crate) fn revoke_sessions(&self, did: &Did) -> u64 {
         let mut tokens = self.refresh_tokens();
         let counts_from = tokens.issue_time(did.as_str(), self.now_seconds()) + 1;
+        self.revoke_all(&mut tokens, did, counts_from)
+    }
+
+    /// Takes every refresh token of an account back; its access tokens are good until they run out.
+    pub(super) fn revoke_refresh_tokens(&self, did: &Did) {
+        let mut tokens = self.refresh_tokens();
+        let counts_from = tokens.counted_from(did.as_str());
+        self.revoke_all(&mut tokens, did, counts_from);
+    }
+
+    fn revoke_all(&self, tokens: &mut RefreshTokens, did: &Did, counts_from: u64) -> u64 {
         let line = Line::SessionsRevoked {
             did: did.clone(),
             counts_from,

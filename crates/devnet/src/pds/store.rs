@@ -3,7 +3,7 @@
 //! The firehose is the database: repositories are rebuilt from its frames. Without a folder, all of it is
 //! in memory and gone with the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
@@ -18,6 +18,7 @@ use super::account::{Account, Content};
 use super::profile::Profile;
 use super::rebuild::{Rebuilt, hold_blobs, rebuild};
 use super::registry::Registry;
+use super::snapshot::read_snapshot;
 use super::{Limits, State};
 use crate::faults::Faults;
 use crate::firehose::{EventLog, FrameFile, Stream, StreamLimits};
@@ -45,6 +46,9 @@ pub(super) enum Line {
     Blob {
         did: Did,
         blob: BlobRef,
+    },
+    Deleted {
+        did: Did,
     },
 }
 
@@ -89,15 +93,20 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
     let rotation_key = signing_key(&secrets.rotation_key)
         .ok_or_else(|| corrupt(folder, "secrets.json", "rotationKey is not a K-256 key"))?;
     let mut known = Known::read(lines);
-    let rebuilt = rebuild(&frames, |did| {
-        signing_key(&known.profiles.get(did)?.signing_key)
-    })
+    let snapshots = folder.map(|folder| folder.join("snapshots"));
+    let rebuilt = rebuild(
+        &frames,
+        |did| known.keys(did),
+        |commit| read_snapshot(snapshots.as_deref()?, commit),
+    )
     .map_err(|reason| corrupt(folder, "events.bin", &reason))?;
     // Ten bits that keep this process's TIDs apart from another's.
     let mut clock = TidClock::new(rand::random::<u16>());
     if let Some(rev) = rebuilt.last_rev() {
         clock.advance_past(rev);
     }
+    let faults = Arc::new(Faults::new());
+    let events = rebuilt.events(&frames, &known.deleted);
     let state = State {
         url: setup.url,
         plc: setup.plc,
@@ -110,11 +119,12 @@ pub(crate) fn open(setup: Setup) -> Result<Arc<State>, StartError> {
         journal: Mutex::new(journal),
         clock: Mutex::new(clock),
         blobs: folder.map(|folder| folder.join("blobs")),
+        snapshots,
         unwritable: AtomicBool::new(false),
         stream: Arc::new(Stream {
-            log: Arc::new(EventLog::new(rebuilt.events(&frames), file)),
+            log: Arc::new(EventLog::new(events, file, Some(faults.clone()))),
             limits: setup.stream_limits,
-            faults: Arc::new(Faults::new()),
+            faults,
             tasks: setup.tasks,
             stop: setup.stop,
         }),
@@ -142,7 +152,8 @@ impl State {
             for blob in known.blobs.get(&did).into_iter().flatten() {
                 blobs.restore(blob);
             }
-            let content = Content { repository, blobs };
+            let mut content = Content::new(repository, blobs);
+            content.closed = profile.moved;
             registry.add(Account::new(profile, content).into());
         }
         registry
@@ -155,14 +166,26 @@ struct Known {
     profiles: HashMap<Did, Profile>,
     tokens: RefreshTokens,
     blobs: HashMap<Did, Vec<BlobRef>>,
+    deleted: HashSet<Did>,
 }
 
 impl Known {
+    /// The keys that an account's repository may be signed with, the present one first.
+    fn keys(&self, did: &Did) -> Vec<SigningKey> {
+        let Some(profile) = self.profiles.get(did) else {
+            return Vec::new();
+        };
+        let former = profile.former_keys.iter().rev();
+        let keys = std::iter::once(&profile.signing_key).chain(former);
+        keys.filter_map(|key| signing_key(key)).collect()
+    }
+
     fn read(lines: Vec<Line>) -> Self {
         let mut known = Self::default();
         for line in lines {
             match line {
                 Line::Account(profile) => {
+                    known.deleted.remove(&profile.did);
                     known.profiles.insert(profile.did.clone(), profile);
                 }
                 Line::Token(token) => {
@@ -173,6 +196,11 @@ impl Known {
                 }
                 Line::SessionsRevoked { did, counts_from } => {
                     known.tokens.revoke_all(did.as_str(), counts_from);
+                }
+                Line::Deleted { did } => {
+                    known.profiles.remove(&did);
+                    known.blobs.remove(&did);
+                    known.deleted.insert(did);
                 }
                 Line::Blob { did, blob } => known.blobs.entry(did).or_default().push(blob),
             }

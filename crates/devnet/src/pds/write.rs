@@ -59,6 +59,7 @@ impl State {
         writes: Vec<Write>,
         swap: Option<Cid>,
     ) -> Result<Committed, XrpcError> {
+        content.check_open()?;
         let head = content.repository.head().cid();
         if swap.is_some_and(|swap| swap != head) {
             return Err(XrpcError::named(

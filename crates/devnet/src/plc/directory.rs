@@ -93,6 +93,13 @@ impl Directory {
         self.lock().head(did)?.operation.content.clone()
     }
 
+    /// The address of one of a DID's services.
+    pub(crate) fn service(&self, did: &str, name: &str) -> Option<String> {
+        let inner = self.lock();
+        let content = inner.head(did)?.operation.content.as_ref()?;
+        Some(content.services.get(name)?.endpoint.clone())
+    }
+
     /// A DID's document.
     pub(crate) fn document(&self, did: &str) -> Option<Value> {
         Some(document(did, &self.data(did)?))

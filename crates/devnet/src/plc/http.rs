@@ -4,24 +4,37 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::Directory;
+use super::{Directory, Plc};
+use crate::Faults;
+use crate::faults::meet_as;
 
 /// The routes of a directory.
-pub(crate) fn router(directory: Arc<Directory>) -> Router {
+pub(crate) fn router(directory: Arc<Directory>, faults: Arc<Faults>) -> Router {
     Router::new()
-        .route("/_health", get(health))
         .route("/{did}", get(document).post(submit))
         .route("/{did}/data", get(data))
         .route("/{did}/log", get(log))
         .route("/{did}/log/last", get(last))
         .route("/{did}/log/audit", get(audit))
+        .route_layer(from_fn_with_state(faults, meet_faults))
+        .route("/_health", get(health))
         .with_state(directory)
+}
+
+async fn meet_faults(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
+    let method = if request.method() == Method::POST {
+        Plc::SUBMIT
+    } else {
+        Plc::RESOLVE
+    };
+    meet_as(method, &faults, request, next).await
 }
 
 async fn health() -> Response {

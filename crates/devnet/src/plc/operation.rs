@@ -163,6 +163,12 @@ fn improper(why: impl std::fmt::Display) -> PlcError {
     PlcError::Improper(why.to_string())
 }
 
+/// The PDS's name among the services of a DID.
+pub(crate) const PDS_SERVICE: &str = "atproto_pds";
+
+/// The signing key's name among the verification methods of a DID.
+pub(crate) const SIGNING_KEY: &str = "atproto";
+
 /// The type of every operation but a tombstone.
 pub(crate) const OPERATION: &str = "plc_operation";
 

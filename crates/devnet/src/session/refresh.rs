@@ -44,6 +44,11 @@ impl RefreshTokens {
         (before - self.by_id.len()) as u64
     }
 
+    /// The earliest time at which a token of an account that counts can have been given out.
+    pub(crate) fn counted_from(&self, did: &str) -> u64 {
+        self.counts_from.get(did).copied().unwrap_or(0)
+    }
+
     /// When a token that is given out now is said to be given out: in the second of a revocation, after it,
     /// since tokens know no finer time.
     pub(crate) fn issue_time(&self, did: &str, now: u64) -> u64 {

@@ -8,14 +8,19 @@
 mod common;
 
 mod blobs;
+mod changes;
 mod concurrency;
 mod errors;
 mod faults;
 mod firehose;
+mod jetstream;
 mod lists;
 mod plc;
 mod rate_limits;
+mod relay;
 mod replay;
 mod restart;
 mod round_trip;
 mod sessions;
+mod stream_faults;
+mod wrong_answers;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atcomms_lexicon::{Address, AtUri, Cid, Nsid, RecordKey, Value};
 use serde_json::json;
 
-use super::sync::{deactivated, not_found};
+use super::sync::{not_found, unavailable};
 use crate::pds::account::Account;
 use crate::pds::call::Call;
 use crate::rate_limit::Cost;
@@ -68,7 +68,7 @@ pub(super) fn describe_repo(call: &Call<'_>) -> Result<Reply, XrpcError> {
         .by_address(&repo)
         .ok_or_else(|| not_found(repo.as_ref()))?;
     if !account.is_active() {
-        return Err(deactivated(repo.as_ref()));
+        return Err(unavailable(&account, repo.as_ref()));
     }
     let document = call.pds.plc.document(account.did.as_str());
     let handle = account.profile().handle;

@@ -11,6 +11,7 @@ use crate::pds::account::Account;
 use crate::pds::call::Call;
 use crate::pds::record::Draft;
 use crate::pds::sniff;
+use crate::pds::status::check_takedown;
 use crate::pds::write::{Committed, Write};
 use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
@@ -90,6 +91,7 @@ pub(super) fn upload_blob(call: &Call<'_>) -> Result<Reply, XrpcError> {
         .registry()
         .by_did(&did)
         .ok_or_else(account_not_found)?;
+    check_takedown(&account.profile())?;
     let mime_type = sniff::mime_type(&bytes).map_or(said, str::to_owned);
     let blob = BlobRef::of(&bytes, mime_type);
     let mut content = account.content();
@@ -130,6 +132,7 @@ impl Ask {
             .registry()
             .by_address(&self.repo)
             .ok_or_else(account_not_found)?;
+        check_takedown(&account.profile())?;
         if !account.is_active() {
             return Err(XrpcError::new(
                 axum::http::StatusCode::UNAUTHORIZED,

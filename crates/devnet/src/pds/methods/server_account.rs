@@ -3,10 +3,10 @@
 use atcomms_lexicon::{Datetime, Handle};
 use serde_json::json;
 
-use crate::event::Event;
 use crate::pds::call::Call;
 use crate::pds::handle::{DOMAIN, service_handle};
-use crate::pds::profile::{AppPassword, DEACTIVATED, new_password};
+use crate::pds::profile::{AppPassword, new_password};
+use crate::pds::status::check_takedown;
 use crate::rate_limit::Cost;
 use crate::session::AUDIENCE;
 use crate::xrpc::{Reply, XrpcError};
@@ -70,14 +70,7 @@ pub(super) fn deactivate_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let Some(account) = call.pds.registry().by_did(&did) else {
         return Err(XrpcError::invalid("Account not found"));
     };
-    let mut profile = account.profile();
-    profile.active = false;
-    call.pds.record_profile(profile.clone())?;
-    account.set_profile(profile);
-    call.pds.emit(&[Event::Account {
-        did: did.as_str(),
-        status: Some(DEACTIVATED),
-    }])?;
+    call.pds.deactivate(&account)?;
     Ok(Reply::Empty)
 }
 
@@ -88,23 +81,8 @@ pub(super) fn activate_account(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let Some(account) = call.pds.registry().by_did(&did) else {
         return Err(XrpcError::named("AccountNotFound", "user not found"));
     };
-    let mut profile = account.profile();
-    profile.active = true;
-    call.pds.record_profile(profile.clone())?;
-    let handle = profile.handle.clone();
-    account.set_profile(profile);
-    let content = account.content();
-    call.pds.emit(&[
-        Event::Account {
-            did: did.as_str(),
-            status: None,
-        },
-        Event::Identity {
-            did: did.as_str(),
-            handle: handle.as_str(),
-        },
-        Event::Sync(&content.repository),
-    ])?;
+    account.content().check_open()?;
+    call.pds.activate(&account)?;
     Ok(Reply::Empty)
 }
 
@@ -118,6 +96,7 @@ pub(super) fn create_app_password(call: &Call<'_>) -> Result<Reply, XrpcError> {
         return Err(XrpcError::invalid("Account not found"));
     };
     let mut profile = account.profile();
+    check_takedown(&profile)?;
     if profile.app_passwords.iter().any(|app| app.name == name) {
         return Err(XrpcError::internal(
             "an app password of that name exists; choose another name",

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::pds::call::Call;
 use crate::pds::profile::Profile;
+use crate::pds::status::check_takedown;
 use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
@@ -31,12 +32,12 @@ impl Session {
         Self {
             access_jwt,
             refresh_jwt,
+            active: profile.status().is_none(),
             status: profile.status(),
             did: profile.did,
             handle: profile.handle,
             email: profile.email,
             email_confirmed: false,
-            active: profile.active,
         }
     }
 }
@@ -65,6 +66,7 @@ pub(super) fn create_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
     let (Some(profile), Some(app_password)) = (profile, opened) else {
         return Err(XrpcError::unauthorized("Invalid identifier or password"));
     };
+    check_takedown(&profile)?;
     let tokens = call
         .pds
         .open_session(&profile, app_password.map(|app| app.name))?;
@@ -86,6 +88,7 @@ pub(super) fn refresh_session(call: &Call<'_>) -> Result<Reply, XrpcError> {
         .parse()
         .map_err(|_| XrpcError::invalid("Malformed token"))?;
     let profile = profile(call, &did)?;
+    check_takedown(&profile)?;
     let id = claims.jti.unwrap_or_default();
     let tokens = call.pds.refresh_session(&profile, &id)?;
     Reply::json(&Session::new(profile, Some(tokens)))

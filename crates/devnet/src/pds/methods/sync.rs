@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::pds::account::Account;
 use crate::pds::call::Call;
+use crate::pds::profile::TAKENDOWN;
 use crate::rate_limit::Cost;
 use crate::xrpc::{Reply, XrpcError};
 
@@ -94,12 +95,16 @@ impl Asked {
         if account.is_active() || self.caller.as_ref() == Some(&self.did) {
             return Ok(account);
         }
-        Err(deactivated(self.did.as_str()))
+        Err(unavailable(&account, self.did.as_str()))
     }
 }
 
-/// 400 `RepoDeactivated`.
-pub(super) fn deactivated(repo: &str) -> XrpcError {
+/// 400 `RepoTakendown` or `RepoDeactivated`.
+pub(super) fn unavailable(account: &Account, repo: &str) -> XrpcError {
+    if account.profile().status() == Some(TAKENDOWN) {
+        let message = format!("Repo has been takendown: {repo}");
+        return XrpcError::named("RepoTakendown", message);
+    }
     XrpcError::named(
         "RepoDeactivated",
         format!("Repo has been deactivated: {repo}"),

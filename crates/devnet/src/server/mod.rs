@@ -1,10 +1,13 @@
 //! A PDS of a devnet, as its user sees it.
 
+mod change;
+
 use std::sync::Arc;
 
 use atcomms_lexicon::{Did, Handle};
 
 use crate::faults::Faults;
+use crate::firehose::EventLog;
 use crate::pds::{DOMAIN, Profile, State, new_password};
 use crate::rate_limit::Budget;
 use crate::{Account, CreateAccountError};
@@ -54,7 +57,8 @@ impl Pds {
     /// Its accounts, in the order in which they were created.
     pub fn accounts(&self) -> Vec<Account> {
         let profiles = self.state.profiles().into_iter();
-        profiles.map(|profile| self.account(profile)).collect()
+        let here = profiles.filter(|profile| !profile.moved);
+        here.map(|profile| self.account(profile)).collect()
     }
 
     /// The number of the last event of its stream; 0 if there is none.
@@ -77,6 +81,11 @@ impl Pds {
     /// How many requests its rate limits refused; 0 if it has none.
     pub fn refused_by_rate_limit(&self) -> u64 {
         self.state.budget.as_ref().map_or(0, Budget::refused)
+    }
+
+    /// Its address and the log of its stream, for the relay.
+    pub(crate) fn log(&self) -> (String, Arc<EventLog>) {
+        (self.url().to_owned(), self.state.stream.log.clone())
     }
 
     fn account(&self, profile: Profile) -> Account {
