@@ -1,6 +1,7 @@
 //! A DID's document, from the directory (did:plc) or from the host itself (did:web).
 
 use atcomms_lexicon::Did;
+use atcomms_repo::VerifyingKey;
 use reqwest::StatusCode;
 use url::Url;
 
@@ -10,6 +11,7 @@ use crate::error::ResolveError;
 use crate::fetch::{FetchError, fetch};
 use crate::guard::is_loopback_url;
 use crate::identity::Identity;
+use crate::key_history::{self, KeyStanding, MAX_LOG_BYTES};
 
 /// Characters after `did:plc:`: the first 24 of a base32 hash (did:plc specification).
 const PLC_IDENTIFIER_CHARS: usize = 24;
@@ -28,6 +30,30 @@ pub(crate) async fn resolve(
     document::parse(did, &json).map_err(|problem| ResolveError::Document {
         did: did.clone(),
         problem,
+    })
+}
+
+/// Where a key stands in the directory's audit log; unknown for a DID that is in no directory.
+pub(crate) async fn key_standing(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+    key: &VerifyingKey,
+) -> Result<KeyStanding, ResolveError> {
+    if did.method() != "plc" {
+        return Ok(KeyStanding::Unknown);
+    }
+    let mut url = document_url(plc, did)?;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(["log", "audit"]);
+    }
+    let from = url.host_str().unwrap_or_default().to_owned();
+    let log = fetch(client, url, MAX_LOG_BYTES)
+        .await
+        .map_err(|error| failure(did, from.clone(), error))?;
+    key_history::standing(&log, did, key).map_err(|error| ResolveError::Rejected {
+        subject: did.to_string(),
+        reason: format!("{from} gave an audit log that cannot be read: {error}"),
     })
 }
 
