@@ -92,6 +92,10 @@ pub(crate) enum Command {
     Budget(Budget),
     /// Delete your own records that have expired
     Prune(Prune),
+    /// Make a file that proves a record, also when it is deleted and its author's key is another
+    Prove(Prove),
+    /// Check such a file; no network is needed
+    Verify(Verify),
     /// Check that everything is as it should be
     Doctor(Doctor),
 }
@@ -388,6 +392,50 @@ pub(crate) struct Doctor {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is a CAR: the signed commit, the way from there to the record, the record, and the author's DID document
+as it is now. It goes to stdout, or into --out; what it proves is said on stderr. No login is needed, except
+for handles that no DNS knows.")]
+pub(crate) struct Prove {
+    /// The record, such as at://alice.example.com/agent.comms.message/3n2xcy7j2kl2o
+    #[arg(value_parser = record_uri)]
+    pub(crate) uri: AtUri,
+    /// Where to write it; a file that is there is replaced [default: stdout, if that is not a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Proven is that the holder of the key signed a repository of the author in which the record stood. That the key is
+the author's is the word of who made the file: --online asks the author's directory, which knows the key of now,
+and for did:plc those of before. When it was signed is the signer's word.
+With --json, one line: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"resolved_at\",\"record\",
+\"online\":{\"key\":\"current|past|unknown\",\"from\",\"until\"}}; online is null without --online, handle and pds are those
+of the document. Exit code 0: proven; 1: not, or --online does not find the key to be the author's; 2: wrong usage.")]
+pub(crate) struct Verify {
+    /// The file, or - for stdin
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// Also ask the author's directory whether the key is, or was, the author's
+    #[arg(long)]
+    pub(crate) online: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn record_uri(text: &str) -> Result<AtUri, String> {
+    let uri: AtUri = text
+        .parse()
+        .map_err(|error: atcomms::lexicon::SyntaxError| error.to_string())?;
+    match uri.rkey() {
+        Some(_) => Ok(uri),
+        None => Err("that is no record: it takes at://AUTHOR/COLLECTION/KEY".to_owned()),
+    }
 }
 
 fn action(text: &str) -> Result<Action, String> {

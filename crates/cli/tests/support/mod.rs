@@ -23,14 +23,14 @@ pub(crate) fn atcomms(state: &Path, plc: &str) -> Command {
 }
 
 /// Runs it to its end with these words, and with this on stdin.
-pub(crate) fn run(command: &mut Command, words: &[&str], stdin: &str) -> Output {
+pub(crate) fn run(command: &mut Command, words: &[&str], stdin: impl AsRef<[u8]>) -> Output {
     let mut child = command
         .args(words)
         .stdin(Stdio::piped())
         .spawn()
         .expect("atcomms starts");
     let mut pipe = child.stdin.take().expect("stdin is a pipe");
-    pipe.write_all(stdin.as_bytes())
+    pipe.write_all(stdin.as_ref())
         .expect("atcomms reads its stdin");
     drop(pipe);
     child.wait_with_output().expect("atcomms ends")
