@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use support::{atcomms, lines, run, said};
+use support::{atcomms, lines, run_with_bytes, said};
 
 const DID: &str = "did:plc:zmwaxnesqhtu6sdgylzfwfdz";
 /// 2026-01-15, when everything here was signed.
@@ -93,7 +93,8 @@ async fn verify(proof: &PortableProof, directory: Option<&MockServer>) -> Output
         None => vec!["verify", "-", "--json"],
     };
     let bytes = proof.as_bytes().clone();
-    let output = tokio::task::spawn_blocking(move || run(&mut command, &words, &bytes)).await;
+    let output =
+        tokio::task::spawn_blocking(move || run_with_bytes(&mut command, &words, &bytes)).await;
     let output = output.expect("it ran");
     let left: Vec<_> = folder.path().read_dir().expect("a folder").collect();
     assert!(left.is_empty(), "verifying leaves nothing behind: {left:?}");

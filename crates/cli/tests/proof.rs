@@ -13,7 +13,7 @@ use atcomms_devnet::Devnet;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use support::{atcomms, lines, run, said};
+use support::{atcomms, lines, run_with_bytes, said};
 
 /// An account, and the command line that uses it.
 struct Author {
@@ -53,7 +53,7 @@ impl Author {
         let stdin = stdin.as_ref().to_vec();
         tokio::task::spawn_blocking(move || {
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            run(&mut command, &words, &stdin)
+            run_with_bytes(&mut command, &words, &stdin)
         })
         .await
         .expect("it ran")
