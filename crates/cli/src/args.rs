@@ -397,7 +397,7 @@ pub(crate) struct Doctor {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The file is a CAR: the signed commit, the way from there to the record, the record, and the author's DID document
-as it is now. It goes to stdout, or into --out; what it proves is said on stderr. No login is needed, except
+as it is now, with the operations that led to it (did:plc). It goes to stdout, or into --out; what it proves is said on stderr. No login is needed, except
 for handles that no DNS knows.")]
 pub(crate) struct Prove {
     /// The record, such as at://alice.example.com/agent.comms.message/3n2xcy7j2kl2o
@@ -411,9 +411,10 @@ pub(crate) struct Prove {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Proven is that the holder of the key signed a repository of the author in which the record stood. That the key is
-the author's is the word of who made the file: --online asks the author's directory, which knows the key of now,
-and for did:plc those of before. When it was signed is the signer's word.
-With --json, one line: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"resolved_at\",\"record\",
+the author's, a did:plc proves by its own operations (key_proven); else it is the word of who made the file, and
+--online should be used: it asks the author's directory, which knows the key of now, and for did:plc those of
+before. When it was signed is the signer's word.
+With --json, one line: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"key_proven\",\"resolved_at\",\"record\",
 \"online\":{\"key\":\"current|past|unknown\",\"from\",\"until\"}}; online is null without --online, handle and pds are those
 of the document. Exit code 0: proven; 1: not, or --online does not find the key to be the author's; 2: wrong usage.")]
 pub(crate) struct Verify {

@@ -147,6 +147,7 @@ async fn a_key_that_a_forger_made_is_found_out_online() {
         "offline it is only the word of who made it: {}",
         said(&offline)
     );
+    assert_eq!(lines(&offline.stdout)[0]["key_proven"], false);
     let directory = directory(&[(&real.public(), "2025-12-01")]).await;
     let output = verify(&proof, Some(&directory)).await;
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));

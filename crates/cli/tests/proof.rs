@@ -162,6 +162,7 @@ impl Author {
             assert_eq!(found[field], sent[field], "{field}");
         }
         assert_eq!(found["author"], self.did);
+        assert_eq!(found["key_proven"], true, "the DID vouches for it");
         assert_eq!(found["handle"], self.handle);
         assert_eq!(found["record"]["content"]["text"], "The build is green.");
         assert_eq!(found["online"], Value::Null);

@@ -2,6 +2,7 @@
 
 use atcomms_lexicon::Did;
 use atcomms_repo::VerifyingKey;
+use bytes::Bytes;
 use reqwest::StatusCode;
 use url::Url;
 
@@ -43,18 +44,44 @@ pub(crate) async fn key_standing(
     if did.method() != "plc" {
         return Ok(KeyStanding::Unknown);
     }
+    let log = fetch_log(client, plc, did, &["log", "audit"]).await?;
+    key_history::standing(&log, did, key).map_err(|error| unreadable(did, &error))
+}
+
+/// The operations of a did:plc that count, the first first; none for a DID that is in no directory.
+pub(crate) async fn operations(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+) -> Result<Vec<serde_json::Value>, ResolveError> {
+    if did.method() != "plc" {
+        return Ok(Vec::new());
+    }
+    let log = fetch_log(client, plc, did, &["log"]).await?;
+    serde_json::from_slice(&log).map_err(|error| unreadable(did, &error))
+}
+
+async fn fetch_log(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+    which: &[&str],
+) -> Result<Bytes, ResolveError> {
     let mut url = document_url(plc, did)?;
     if let Ok(mut path) = url.path_segments_mut() {
-        path.extend(["log", "audit"]);
+        path.extend(which);
     }
     let from = url.host_str().unwrap_or_default().to_owned();
-    let log = fetch(client, url, MAX_LOG_BYTES)
+    fetch(client, url, MAX_LOG_BYTES)
         .await
-        .map_err(|error| failure(did, from.clone(), error))?;
-    key_history::standing(&log, did, key).map_err(|error| ResolveError::Rejected {
+        .map_err(|error| failure(did, from, error))
+}
+
+fn unreadable(did: &Did, error: &serde_json::Error) -> ResolveError {
+    ResolveError::Rejected {
         subject: did.to_string(),
-        reason: format!("{from} gave an audit log that cannot be read: {error}"),
-    })
+        reason: format!("the directory gave a log that cannot be read: {error}"),
+    }
 }
 
 fn document_url(plc: &Url, did: &Did) -> Result<Url, ResolveError> {

@@ -8,9 +8,10 @@ use atcomms_repo::VerifyingKey;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Largest log that is read, in bytes. An operation has at most 7.5 KB by the directory's rules, and the
-/// directory takes few in an hour: this is room for hundreds.
-pub(crate) const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Largest log that is read, in bytes. An operation has a kilobyte or so (7.5 KB at most, by the directory's
+/// rules), and an account few of them: this is room for hundreds, and still for the log in a proof of at most
+/// 2 MB.
+pub(crate) const MAX_LOG_BYTES: usize = 512 * 1024;
 
 /// Where a key stands in the history of a DID.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -228,6 +228,17 @@ impl Resolver {
         }
     }
 
+    /// The operations of a did:plc that count, as its directory's `/DID/log` lists them, the first first: by
+    /// them the DID vouches for its key. They are not checked here. None for a DID of another method.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// What the directory said.
+    pub async fn operations(&self, did: &Did) -> Result<Vec<serde_json::Value>, ResolveError> {
+        did::operations(&self.inner.client, &self.inner.plc, did).await
+    }
+
     async fn fetch(&self, did: &Did) -> Result<Identity, ResolveError> {
         let outcome = did::resolve(&self.inner.client, &self.inner.plc, did).await;
         if let Err(error) = &outcome {

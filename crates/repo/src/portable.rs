@@ -26,23 +26,31 @@
 //!     "service": [{
 //!       "id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": "https://pds.example.com"
 //!     }]
-//!   }
+//!   },
+//!   "log": [{"type": "plc_operation", "prev": null, "sig": "…"}]
 //! }
 //! ```
 //!
-//! `document` is the DID document, as far as this protocol reads it. `alsoKnownAs` and `service` may be
-//! absent; what else the statement or the document holds is not read.
+//! `document` is the DID document, as far as this protocol reads it, and `log` holds the operations of a
+//! did:plc up to that document, as its directory lists them. `alsoKnownAs`, `service` and `log` may be absent;
+//! what else the statement or the document holds is not read.
 //!
 //! # What it proves, and what it does not
 //!
-//! Who holds the key of the document signed a repository of that DID in which the record stood. That the
-//! key was the DID's is the word of who made the proof: nobody signs a DID document, and a forger can put
-//! a key of his own in it. Compare [`KeyDocument::key`] with what you know of the author, or ask the DID's
-//! directory. Neither does it prove when it was signed (the rev is the signer's own claim), nor that the
-//! record is still there.
+//! Who holds the key of the document signed a repository of that DID in which the record stood.
+//!
+//! That the key was the DID's, the `log` proves: a did:plc is the hash of its first operation, each operation
+//! is signed by a rotation key of the one before, and the last names the key. What it cannot show is that the
+//! owner took none of them back later, which the directory allows for 72 hours. Without a log (did:web has
+//! none) it is the word of who made the proof: nobody signs a DID document, and a forger can put a key of his
+//! own in it. [`PortableProof::is_key_proven`] tells the two apart.
+//!
+//! Neither does it prove when the commit was signed (the rev is the signer's own claim), nor that the record is
+//! still there.
 
 mod document;
 mod error;
+mod plc;
 mod statement;
 
 use atcomms_lexicon::{AtUri, Nsid, RecordKey};
@@ -51,6 +59,7 @@ use cid::Cid;
 
 pub use document::KeyDocument;
 pub use error::{PortableProofError, StatementError};
+pub use plc::{PlcLog, PlcLogError};
 
 use crate::car::{self, Block, Car};
 use crate::key::VerifyingKey;
@@ -119,6 +128,7 @@ impl PortableProof {
         };
         let found = Found::find(&car, &statement, now_micros, limits)?;
         let bytes = found.encode(&car, &statement)?;
+        check_len(&bytes, limits)?;
         Ok(found.proof(statement, bytes.into()))
     }
 
@@ -186,6 +196,13 @@ impl PortableProof {
         &self.statement.document.key
     }
 
+    /// Whether the DID itself vouches for the key, by the operations in [`KeyDocument::log`]; otherwise it is
+    /// the word of who made the proof.
+    #[must_use]
+    pub fn is_key_proven(&self) -> bool {
+        self.statement.document.log.is_some()
+    }
+
     /// What the DID document said of the key, by the word of who made the proof.
     #[must_use]
     pub fn document(&self) -> &KeyDocument {
@@ -220,6 +237,10 @@ impl Found {
         limits: &Limits,
     ) -> Result<Self, PortableProofError> {
         let KeyDocument { did, key, .. } = &statement.document;
+        statement
+            .document
+            .check_log()
+            .map_err(StatementError::from)?;
         let head = VerifiedHead::verify(car, did, key, now_micros, limits)?;
         let path = statement.path();
         let tree = Tree::load(head.data(), car).map_err(VerifyError::from)?;

@@ -13,9 +13,12 @@ use std::collections::BTreeSet;
 use atcomms_lexicon::{Nsid, RecordKey, Value, cid_for_cbor};
 use atcomms_repo::car::{Block, Car};
 use atcomms_repo::frame::{self, Frame};
-use atcomms_repo::portable::{KeyDocument, PortableProof, PortableProofError, StatementError};
+use atcomms_repo::portable::{
+    KeyDocument, PlcLog, PlcLogError, PortableProof, PortableProofError, StatementError,
+};
 use atcomms_repo::verify::{Limits, VerifyError};
 use atcomms_repo::{Cid, Curve, Repository, SigningKey, TidClock, VerifyingKey, Write};
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use support::Recording;
 use support::replay::far_future;
 
@@ -34,7 +37,11 @@ fn record(n: u8) -> Vec<u8> {
 
 /// A repository whose records lie some nodes deep.
 fn repository(did: &str, curve: Curve) -> Repository {
-    let (key, mut clock) = (SigningKey::generate(curve), TidClock::new(0));
+    repository_of(did, SigningKey::generate(curve))
+}
+
+fn repository_of(did: &str, key: SigningKey) -> Repository {
+    let mut clock = TidClock::new(0);
     let (mut repository, _) = Repository::create(did.parse().unwrap(), key, clock.next(NOW));
     let write = |n: u8| {
         let (collection, rkey) = place(n);
@@ -74,6 +81,39 @@ fn make(repository: &Repository, n: u8, document: KeyDocument) -> Result<Portabl
 fn proof(repository: &Repository, n: u8) -> PortableProof {
     let document = document(repository.did().as_str(), repository.key().public());
     make(repository, n, document).unwrap()
+}
+
+/// An operation of a did:plc, signed by its rotation key.
+fn operation(rotation: &SigningKey, signing: &VerifyingKey, prev: Option<&Value>) -> Value {
+    let prev = prev.map(|prev| cid_for_cbor(&prev.to_cbor()).to_string());
+    let mut operation = serde_json::json!({
+        "type": "plc_operation", "prev": prev, "alsoKnownAs": [], "services": {},
+        "rotationKeys": [rotation.public().to_did_key()],
+        "verificationMethods": {"atproto": signing.to_did_key()},
+    });
+    let unsigned = Value::from_json(operation.clone()).unwrap().to_cbor();
+    operation["sig"] = BASE64URL_NOPAD.encode(&rotation.sign(&unsigned)).into();
+    Value::from_json(operation).unwrap()
+}
+
+/// A proof in which the DID vouches for the key, after a rotation; and the operations.
+fn vouched() -> (PortableProof, Vec<Value>) {
+    let (rotation, key) = (
+        SigningKey::generate(Curve::P256),
+        SigningKey::generate(Curve::K256),
+    );
+    let before = SigningKey::generate(Curve::K256).public();
+    let first = operation(&rotation, &before, None);
+    let second = operation(&rotation, &key.public(), Some(&first));
+    let hash = cid_for_cbor(&first.to_cbor()).hash().digest().to_vec();
+    let did = format!(
+        "did:plc:{}",
+        &BASE32_NOPAD.encode(&hash).to_lowercase()[..24]
+    );
+    let log = vec![first, second];
+    let mut document = document(&did, key.public());
+    document.log = Some(PlcLog::verify(&document.did, log.clone()).unwrap());
+    (make(&repository_of(&did, key), 7, document).unwrap(), log)
 }
 
 type Error = PortableProofError;
@@ -144,6 +184,7 @@ fn a_proof_tells_all_that_was_known_when_it_was_made() {
         );
         let checked = check(made.as_bytes()).unwrap();
         assert_eq!(checked, made, "{curve:?}");
+        assert!(!checked.is_key_proven(), "there is no log");
         assert_eq!(
             checked.uri().as_str(),
             format!("at://{DID}/com.example.n1/7")
@@ -251,8 +292,7 @@ fn a_live_commit_has_all_that_a_proof_needs() {
 
 #[test]
 fn every_byte_counts() {
-    let repository = repository(DID, Curve::K256);
-    let proof = proof(&repository, 7);
+    let (proof, _) = vouched();
     let bytes = proof.as_bytes();
     let position = |part: &[u8]| {
         let mut windows = bytes.windows(part.len());
@@ -263,7 +303,7 @@ fn every_byte_counts() {
         .iter()
         .map(|block| position(&block.bytes)..position(&block.bytes) + block.bytes.len())
         .collect();
-    let roots = [repository.head().cid(), statement(&proof).cid];
+    let roots = [proof.head().commit(), statement(&proof).cid];
     let roots = roots.map(|root| position(&root.to_bytes()));
     // The last byte of a root: another root of the same form.
     let reason_at = |at: usize| match () {
@@ -274,7 +314,12 @@ fn every_byte_counts() {
     };
     let mut reasons = BTreeSet::new();
     for at in 0..bytes.len() {
-        for change in 1..=255 {
+        // Every other byte where the form is; one bit, or all, where a hash sees any change alike.
+        let changes: Vec<u8> = match content.iter().any(|range| range.contains(&at)) {
+            true => (0..8).map(|bit| 1 << bit).chain([0xff]).collect(),
+            false => (1..=255).collect(),
+        };
+        for change in changes {
             let mut damaged = bytes.to_vec();
             damaged[at] ^= change;
             let Err(error) = check(&damaged) else {
@@ -416,6 +461,60 @@ fn a_statement_that_lies_is_refused() {
         }),
         Err(VerifyError::OtherDid.into())
     );
+}
+
+#[test]
+fn a_did_vouches_for_the_key_in_its_proof() {
+    let (proof, log) = vouched();
+    assert!(proof.is_key_proven());
+    let checked = check(proof.as_bytes()).unwrap();
+    assert_eq!(checked, proof);
+    assert_eq!(checked.document().log.as_ref().unwrap().operations(), log);
+
+    let [first, second] = &log[..] else {
+        panic!("two operations")
+    };
+    let told = |operations: Vec<&Value>| {
+        let log = operations.into_iter().cloned().collect();
+        misstated(&proof, |value| put(value, "log", Value::List(log)))
+    };
+    let refused = |error: PlcLogError| Err(StatementError::Log(error).into());
+    assert_eq!(told(vec![first, second]), Ok(()));
+    assert_eq!(
+        told(vec![first]),
+        refused(PlcLogError::OtherKey),
+        "from before the rotation"
+    );
+    assert_eq!(told(vec![second]), refused(PlcLogError::Order(0)));
+    assert_eq!(told(vec![]), refused(PlcLogError::Count(0)));
+    let many = vec![first; 1_001];
+    assert_eq!(told(many), refused(PlcLogError::Count(1_001)));
+    let mut forged = second.clone();
+    put(&mut forged, "alsoKnownAs", Value::List(vec![Value::Null]));
+    assert_eq!(
+        told(vec![first, &forged]),
+        refused(PlcLogError::Signature(1))
+    );
+    // A forger's own DID, whole in itself, under the name of another.
+    let (stranger, _) = vouched();
+    let theirs = Value::from_cbor(&statement(&stranger).bytes).unwrap();
+    let theirs = theirs.get("log").unwrap().clone();
+    assert!(matches!(
+        misstated(&proof, |value| put(value, "log", theirs)),
+        Err(PortableProofError::Statement(StatementError::Log(
+            PlcLogError::OtherDid(_)
+        )))
+    ));
+    // A log that is put beside a document that it does not lead to.
+    let repository = repository(DID, Curve::K256);
+    let mut document = document(DID, repository.key().public());
+    document.log.clone_from(&proof.document().log);
+    assert!(matches!(
+        make(&repository, 7, document),
+        Err(PortableProofError::Statement(StatementError::Log(
+            PlcLogError::OtherDid(_)
+        )))
+    ));
 }
 
 #[test]

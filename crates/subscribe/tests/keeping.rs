@@ -54,6 +54,27 @@ impl Stage {
         self.publisher.publish(message).await.unwrap().uri
     }
 
+    /// What the devnet's directory says of her.
+    async fn directory_says(&self, of: &str) -> Value {
+        let url = format!("{}/{}{of}", self.devnet.plc_url(), self.did());
+        let client = self.resolver.client();
+        let answer = client.get(url.parse().unwrap()).unwrap().send().await;
+        answer.unwrap().json().await.unwrap()
+    }
+
+    /// A directory that says this of her, and is asked for both.
+    async fn directory(&self, document: Value, log: Value) -> MockServer {
+        let server = MockServer::start().await;
+        for (of, answer) in [("", document), ("/log", log)] {
+            Mock::given(path(format!("/{}{of}", self.did())))
+                .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+                .expect(1)
+                .mount(&server)
+                .await;
+        }
+        server
+    }
+
     async fn prove(&self, with: &Resolver, uri: &AtUri) -> Result<PortableProof, ProofError> {
         let (collection, rkey) = (uri.collection().unwrap(), uri.rkey().unwrap());
         prove_to_keep(with, self.did(), &collection, &rkey).await
@@ -71,6 +92,7 @@ async fn a_proof_outlives_the_record_and_its_network() {
     let (uri, before) = (stage.write().await, Datetime::now());
     let proof = stage.prove(&stage.resolver, &uri).await.unwrap();
     assert_eq!(proof.uri(), uri);
+    assert!(proof.is_key_proven(), "the DID itself vouches for its key");
     assert!(
         (before..=Datetime::now()).contains(&proof.document().resolved_at),
         "{}",
@@ -124,23 +146,39 @@ async fn a_repository_that_another_key_signed_is_not_proven() {
     let stage = Stage::new().await;
     let uri = stage.write().await;
     // A directory that names another key for her, as after a rotation that her PDS has not followed yet.
-    let mut document: Value = {
-        let url = format!("{}/{}", stage.devnet.plc_url(), stage.did());
-        let client = stage.resolver.client();
-        let answer = client.get(url.parse().unwrap()).unwrap().send().await;
-        answer.unwrap().json().await.unwrap()
-    };
+    let mut document = stage.directory_says("").await;
     let other = SigningKey::generate(Curve::K256).public().to_multikey();
     document["verificationMethod"][0]["publicKeyMultibase"] = json!(other);
-    let directory = MockServer::start().await;
-    Mock::given(path(format!("/{}", stage.did())))
-        .respond_with(ResponseTemplate::new(200).set_body_json(document))
-        .expect(1)
-        .mount(&directory)
-        .await;
+    let directory = stage.directory(document, json!([])).await;
     let refused = stage.prove(&resolver(&directory.uri()), &uri).await;
     assert!(
         matches!(&refused, Err(ProofError::OtherKey { .. })),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_does_not_hold_is_left_out_of_the_proof() {
+    let stage = Stage::new().await;
+    let uri = stage.write().await;
+    let (document, log) = (
+        stage.directory_says("").await,
+        stage.directory_says("/log").await,
+    );
+    let mut forged = log.clone();
+    forged[0]["alsoKnownAs"][0] = json!("at://mallory.test");
+    for (log, holds) in [
+        (log, true),
+        (forged, false),
+        (json!([]), false),
+        (json!([{"half": 0.5}]), false),
+        (json!({"message": "no"}), false),
+    ] {
+        let directory = stage.directory(document.clone(), log.clone()).await;
+        let proof = stage.prove(&resolver(&directory.uri()), &uri).await;
+        let proof = proof.unwrap();
+        assert_eq!(proof.is_key_proven(), holds, "{log}");
+        let kept = PortableProof::check(proof.as_bytes(), now(), &Limits::default());
+        assert_eq!(kept.unwrap(), proof, "{log}");
+    }
 }

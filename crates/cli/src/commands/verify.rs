@@ -100,7 +100,7 @@ fn judge(proof: &PortableProof, standing: &KeyStanding) -> Outcome {
             time(rev)
         ),
         _ => format!(
-            "not proven: the key that signed is not {author}'s, and not known to have been: whoever made the file may have made the key"
+            "not proven: the key that signed is not {author}'s, and the directory does not know that it ever was"
         ),
     };
     Err(Failure::Failed(anyhow!(wrong)))
@@ -126,6 +126,7 @@ struct Line {
     handle: Option<String>,
     pds: Option<String>,
     key: String,
+    key_proven: bool,
     resolved_at: String,
     record: Option<serde_json::Value>,
     online: Option<Online>,
@@ -157,6 +158,7 @@ impl Line {
             handle: document.handle.as_ref().map(ToString::to_string),
             pds: document.pds.as_ref().map(ToString::to_string),
             key: proof.key().to_did_key(),
+            key_proven: proof.is_key_proven(),
             resolved_at: document.resolved_at.to_string(),
             record: record(proof),
             online: standing
@@ -182,8 +184,12 @@ fn show(proof: &PortableProof, standing: Option<&KeyStanding>) -> io::Result<()>
         || format!("{} bytes that cannot be read", proof.record().len()),
         |record| record.to_string(),
     );
+    let why = match proof.is_key_proven() {
+        true => "the author's, as the DID's own operations prove",
+        false => "the author's, by the word of who made this file: ask the directory with --online",
+    };
     let key = format!(
-        "{}, the author's at {}, by the word of who made this proof",
+        "{}, {why}; resolved at {}",
         proof.key().to_did_key(),
         document.resolved_at
     );

@@ -3,6 +3,7 @@
 use atcomms_lexicon::{Datetime, Did, Handle, Map, Uri, Value};
 
 use super::error::StatementError;
+use super::plc::{PlcLog, PlcLogError};
 use crate::key::{MULTIKEY, VerifyingKey};
 
 const KEY_FRAGMENT: &str = "#atproto";
@@ -24,6 +25,9 @@ pub struct KeyDocument {
     pub pds: Option<Uri>,
     /// When the document was resolved, by the clock of who did.
     pub resolved_at: Datetime,
+    /// The operations by which the DID vouches for the key. Without them, that the key is the DID's is the
+    /// word of who made the proof.
+    pub log: Option<PlcLog>,
 }
 
 impl KeyDocument {
@@ -36,6 +40,7 @@ impl KeyDocument {
             handle: None,
             pds: None,
             resolved_at,
+            log: None,
         }
     }
 
@@ -99,7 +104,17 @@ impl KeyDocument {
             handle,
             pds,
             resolved_at,
+            log: None,
         })
+    }
+
+    /// The log, if there is one, must be of this DID, and lead to this key.
+    pub(super) fn check_log(&self) -> Result<(), PlcLogError> {
+        match &self.log {
+            Some(log) if *log.did() != self.did => Err(PlcLogError::OtherDid(self.did.clone())),
+            Some(log) if *log.key() != self.key => Err(PlcLogError::OtherKey),
+            _ => Ok(()),
+        }
     }
 }
 

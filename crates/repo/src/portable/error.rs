@@ -3,6 +3,7 @@
 use atcomms_lexicon::{AtUri, Tid, ValueError};
 use thiserror::Error;
 
+use super::plc::PlcLogError;
 use crate::car::CarError;
 use crate::key::KeyError;
 use crate::verify::VerifyError;
@@ -91,4 +92,7 @@ pub enum StatementError {
     /// The document's key cannot be used.
     #[error("the key of the proof's document cannot be used: {0}")]
     Key(#[from] KeyError),
+    /// The operations do not lead from the DID to the document's key.
+    #[error("the proof's log does not lead from the DID to the document's key: {0}")]
+    Log(#[from] PlcLogError),
 }

@@ -4,6 +4,7 @@ use atcomms_lexicon::{AtUri, Nsid, RecordKey, Value};
 
 use super::document::{KeyDocument, map, read_text, text};
 use super::error::StatementError;
+use super::plc::PlcLog;
 
 /// The version of the form that is written and read.
 const VERSION: i64 = 1;
@@ -26,13 +27,16 @@ impl Statement {
     }
 
     pub(super) fn to_cbor(&self) -> Vec<u8> {
-        let statement = map([
+        let mut fields = vec![
             ("proof", Value::Int(VERSION)),
             ("uri", text(self.uri().as_str())),
             ("resolvedAt", text(self.document.resolved_at.as_str())),
             ("document", self.document.to_value()),
-        ]);
-        statement.to_cbor()
+        ];
+        if let Some(log) = &self.document.log {
+            fields.push(("log", Value::List(log.operations().to_vec())));
+        }
+        map(fields).to_cbor()
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, StatementError> {
@@ -48,7 +52,11 @@ impl Statement {
         let resolved_at = read_text(&statement, "resolvedAt").and_then(|at| at.parse().ok());
         let resolved_at = resolved_at.ok_or(bad("resolvedAt"))?;
         let document = statement.get("document").ok_or(bad("document"))?;
-        let document = KeyDocument::read(document, resolved_at)?;
+        let mut document = KeyDocument::read(document, resolved_at)?;
+        if let Some(log) = statement.get("log") {
+            let operations = log.as_list().ok_or(bad("log"))?.to_vec();
+            document.log = Some(PlcLog::verify(&document.did, operations)?);
+        }
         if uri.did().as_ref() != Some(&document.did) {
             return Err(StatementError::OtherDid);
         }
