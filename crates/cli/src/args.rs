@@ -410,20 +410,24 @@ pub(crate) struct Prove {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Proven is that the holder of the key signed a repository of the author in which the record stood. That the key is
-the author's, a did:plc proves by its own operations (key_proven); else it is the word of who made the file, and
---online should be used: it asks the author's directory, which knows the key of now, and for did:plc those of
-before. When it was signed is the signer's word.
-With --json, one line: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"key_proven\",\"resolved_at\",\"record\",
-\"online\":{\"key\":\"current|past|unknown\",\"from\",\"until\"}}; online is null without --online, handle and pds are those
-of the document. Exit code 0: proven; 1: not, or --online does not find the key to be the author's; 2: wrong usage.")]
+Proven is that the author's key signed a repository of the author in which the record stood. That the key is the
+author's, a did:plc proves by its own operations in the file (key_proven). Where these are missing, as for a did:web, it
+is the word of who made the file, and not proven unless --online or --trust-maker says so. When it was signed is the
+signer's word.
+With --json, one line: {\"proven\",\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"key_proven\",\"resolved_at\",
+\"record\",\"online\":{\"key\":\"current|past|unknown\",\"from\",\"until\"}}; online is null without --online; handle and pds are
+those of the document. It is printed also where proven is false, and not where the file itself does not hold.
+Exit code 0: proven; 1: not; 2: wrong usage.")]
 pub(crate) struct Verify {
     /// The file, or - for stdin
     #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
-    /// Also ask the author's directory whether the key is, or was, the author's
+    /// Also ask the author's directory whether the key is the author's now, or was when the record was signed
     #[arg(long)]
     pub(crate) online: bool,
+    /// Take the word of who made the file for whose key it is
+    #[arg(long, conflicts_with = "online")]
+    pub(crate) trust_maker: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -85,13 +85,22 @@ async fn directory(keys: &[(&VerifyingKey, &str)]) -> MockServer {
 
 /// The proof, verified on stdin; with `--online` if there is a directory.
 async fn verify(proof: &PortableProof, directory: Option<&MockServer>) -> Output {
+    let option = directory.map(|_| "--online");
+    verify_with(proof, directory, option).await
+}
+
+async fn verify_with(
+    proof: &PortableProof,
+    directory: Option<&MockServer>,
+    option: Option<&'static str>,
+) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let plc = directory.map_or("http://localhost:1".to_owned(), MockServer::uri);
     let mut command = atcomms(&folder.path().join("store.sqlite3"), &plc);
-    let words = match directory {
-        Some(_) => vec!["verify", "-", "--json", "--online"],
-        None => vec!["verify", "-", "--json"],
-    };
+    let words: Vec<_> = ["verify", "-", "--json"]
+        .into_iter()
+        .chain(option)
+        .collect();
     let bytes = proof.as_bytes().clone();
     let output =
         tokio::task::spawn_blocking(move || run_with_bytes(&mut command, &words, &bytes)).await;
@@ -137,17 +146,22 @@ async fn a_key_that_was_replaced_before_does_not() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_forger_made_is_found_out_online() {
+async fn a_key_that_a_forger_made_proves_nothing() {
     let [forged, real] = keys();
     let proof = proof(&forged);
+    // Without the DID's operations, offline, it is the word of who made it, which is to be taken knowingly.
     let offline = verify(&proof, None).await;
-    assert_eq!(
-        offline.status.code(),
-        Some(0),
-        "offline it is only the word of who made it: {}",
-        said(&offline)
-    );
-    assert_eq!(lines(&offline.stdout)[0]["key_proven"], false);
+    assert_eq!(offline.status.code(), Some(1), "{}", said(&offline));
+    assert!(said(&offline).contains("--online"), "{}", said(&offline));
+    let trusting = verify_with(&proof, None, Some("--trust-maker")).await;
+    assert_eq!(trusting.status.code(), Some(0), "{}", said(&trusting));
+    for (output, proven) in [(&offline, false), (&trusting, true)] {
+        let told = lines(&output.stdout).remove(0);
+        assert_eq!(
+            (&told["proven"], &told["key_proven"]),
+            (&json!(proven), &json!(false))
+        );
+    }
     let directory = directory(&[(&real.public(), "2025-12-01")]).await;
     let output = verify(&proof, Some(&directory)).await;
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));

@@ -176,7 +176,7 @@ impl Author {
         assert_eq!(asked.status.code(), Some(1));
         assert_eq!(lines(&asked.stdout)[0]["cid"], sent["cid"]);
         assert!(
-            said(&asked).contains("could not be asked"),
+            said(&asked).contains("not known whether"),
             "{}",
             said(&asked)
         );

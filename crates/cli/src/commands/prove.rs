@@ -49,5 +49,11 @@ pub(crate) async fn run(context: &Context, args: args::Prove) -> Outcome {
     );
     // The proof is written; a closed stderr does not undo that.
     let _ = writeln!(io::stderr(), "{}", line::harmless(&summary));
+    if !proof.is_key_proven() {
+        let _ = writeln!(
+            io::stderr(),
+            "That the key is the author's is not in it: who verifies it needs --online or --trust-maker."
+        );
+    }
     Ok(())
 }

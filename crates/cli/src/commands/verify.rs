@@ -35,17 +35,24 @@ pub(crate) async fn run(context: &Context, args: args::Verify) -> Outcome {
         false => None,
         true => Some(standing(context, &proof).await),
     };
-    let shown = standing
-        .as_ref()
-        .and_then(|standing| standing.as_ref().ok());
+    let verdict = match &standing {
+        Some(Ok(standing)) => judge(&proof, standing),
+        Some(Err(error)) => Err(format!(
+            "not known whether the key is, or was, the author's: {error}"
+        )),
+        None if proof.is_key_proven() || args.trust_maker => Ok(()),
+        None => Err(format!(
+            "not proven: that the key is {}'s is only the word of who made {}; ask the directory with --online, or take that word with --trust-maker",
+            proof.head().did(),
+            name(&args.file)
+        )),
+    };
+    let shown = standing.and_then(Result::ok);
     match args.json {
-        true => line::json(&Line::of(&proof, shown))?,
-        false => show(&proof, shown)?,
+        true => line::json(&Line::of(&proof, verdict.is_ok(), shown.as_ref()))?,
+        false => show(&proof, verdict.is_ok(), shown.as_ref())?,
     }
-    match standing {
-        None => Ok(()),
-        Some(standing) => judge(&proof, &standing?),
-    }
+    verdict.map_err(|why| Failure::Failed(anyhow!(why)))
 }
 
 fn read(file: &Path, max: usize) -> Result<Vec<u8>, Failure> {
@@ -79,31 +86,26 @@ fn now_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn standing(context: &Context, proof: &PortableProof) -> Result<KeyStanding, Failure> {
+async fn standing(context: &Context, proof: &PortableProof) -> anyhow::Result<KeyStanding> {
     let (resolver, _) = context.resolver_for_watching(&[])?;
     let standing = resolver.key_standing(proof.head().did(), proof.key()).await;
-    standing.map_err(|error| {
-        Failure::Failed(anyhow!(
-            "the proof holds in itself, but whose key it is could not be asked: {error}"
-        ))
-    })
+    Ok(standing?)
 }
 
 /// What the directory's answer makes of a proof that holds in itself.
-fn judge(proof: &PortableProof, standing: &KeyStanding) -> Outcome {
+fn judge(proof: &PortableProof, standing: &KeyStanding) -> Result<(), String> {
     let (author, rev) = (proof.head().did(), proof.head().rev());
-    let wrong = match standing {
-        KeyStanding::Current => return Ok(()),
-        KeyStanding::Past { until, .. } if signed_by(rev, until) => return Ok(()),
-        KeyStanding::Past { until, .. } => format!(
+    match standing {
+        KeyStanding::Current => Ok(()),
+        KeyStanding::Past { until, .. } if signed_by(rev, until) => Ok(()),
+        KeyStanding::Past { until, .. } => Err(format!(
             "not proven: the rev is of {}, and the key was not {author}'s any more since {until}",
             time(rev)
-        ),
-        _ => format!(
+        )),
+        _ => Err(format!(
             "not proven: the key that signed is not {author}'s, and the directory does not know that it ever was"
-        ),
-    };
-    Err(Failure::Failed(anyhow!(wrong)))
+        )),
+    }
 }
 
 /// Whether a rev is from before a moment, as far as clocks can tell.
@@ -118,6 +120,7 @@ fn time(rev: Tid) -> Datetime {
 
 #[derive(Serialize)]
 struct Line {
+    proven: bool,
     uri: String,
     cid: String,
     rev: String,
@@ -140,7 +143,7 @@ struct Online {
 }
 
 impl Line {
-    fn of(proof: &PortableProof, standing: Option<&KeyStanding>) -> Self {
+    fn of(proof: &PortableProof, proven: bool, standing: Option<&KeyStanding>) -> Self {
         let (head, document) = (proof.head(), proof.document());
         let online = |standing: &KeyStanding| match standing {
             KeyStanding::Current => ("current", None, None),
@@ -150,6 +153,7 @@ impl Line {
             _ => ("unknown", None, None),
         };
         Line {
+            proven,
             uri: proof.uri().to_string(),
             cid: proof.cid().to_string(),
             rev: head.rev().to_string(),
@@ -174,7 +178,7 @@ fn record(proof: &PortableProof) -> Option<serde_json::Value> {
     Some(value.to_json())
 }
 
-fn show(proof: &PortableProof, standing: Option<&KeyStanding>) -> io::Result<()> {
+fn show(proof: &PortableProof, proven: bool, standing: Option<&KeyStanding>) -> io::Result<()> {
     let (head, document) = (proof.head(), proof.document());
     let claims = match &document.handle {
         Some(handle) => format!("{} (called itself {handle})", head.did()),
@@ -186,7 +190,7 @@ fn show(proof: &PortableProof, standing: Option<&KeyStanding>) -> io::Result<()>
     );
     let why = match proof.is_key_proven() {
         true => "the author's, as the DID's own operations prove",
-        false => "the author's, by the word of who made this file: ask the directory with --online",
+        false => "the author's, by the word of who made this file",
     };
     let key = format!(
         "{}, {why}; resolved at {}",
@@ -205,7 +209,8 @@ fn show(proof: &PortableProof, standing: Option<&KeyStanding>) -> io::Result<()>
         }
         _ => "the key is not known for one of the author's".to_owned(),
     });
-    line::text(&format!("{}  {}", line::strong("proven"), proof.uri()))?;
+    let verdict = if proven { "proven" } else { "not proven" };
+    line::text(&format!("{}  {}", line::strong(verdict), proof.uri()))?;
     for (name, what) in [
         ("author", claims),
         ("cid", proof.cid().to_string()),
