@@ -94,6 +94,10 @@ pub(crate) enum Command {
     Budget(Budget),
     /// Delete your own records that have expired
     Prune(Prune),
+    /// Make a file that proves a record, also when it is deleted and its author's key is another
+    Prove(Prove),
+    /// Check such a file; no network is needed
+    Verify(Verify),
     /// Check that everything is as it should be
     Doctor(Doctor),
 }
@@ -416,6 +420,55 @@ pub(crate) struct Doctor {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is a CAR: the signed commit, the way from there to the record, the record, and the author's DID document
+as it is now, with the operations that led to it (did:plc). It goes to stdout, or into --out; what it proves is said on stderr. No login is needed, except
+for handles that no DNS knows.")]
+pub(crate) struct Prove {
+    /// The record, such as at://alice.example.com/agent.comms.message/3n2xcy7j2kl2o
+    #[arg(value_parser = record_uri)]
+    pub(crate) uri: AtUri,
+    /// Where to write it; a file that is there is replaced [default: stdout, if that is not a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Proven is that the author's key signed a repository of the author in which the record stood. That the key is the
+author's, a did:plc proves by its own operations in the file (key_proven). Where these are missing, as for a did:web, it
+is the word of who made the file, and not proven unless --online or --trust-maker says so. When it was signed is the
+signer's word.
+With --json, one line: {\"proven\",\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"handle\",\"pds\",\"key\",\"key_proven\",\"resolved_at\",
+\"record\",\"online\":{\"key\":\"current|past|unknown\",\"from\",\"until\"}}; online is null without --online; handle and pds are
+those of the document. It is printed also where proven is false, and not where the file itself does not hold.
+Exit code 0: proven; 1: not; 2: wrong usage.")]
+pub(crate) struct Verify {
+    /// The file, or - for stdin
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// Also ask the author's directory whether the key is the author's now, or was when the record was signed
+    #[arg(long)]
+    pub(crate) online: bool,
+    /// Take the word of who made the file for whose key it is
+    #[arg(long, conflicts_with = "online")]
+    pub(crate) trust_maker: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn record_uri(text: &str) -> Result<AtUri, String> {
+    let uri: AtUri = text
+        .parse()
+        .map_err(|error: atcomms::lexicon::SyntaxError| error.to_string())?;
+    match uri.rkey() {
+        Some(_) => Ok(uri),
+        None => Err("that is no record: it takes at://AUTHOR/COLLECTION/KEY".to_owned()),
+    }
 }
 
 fn action(text: &str) -> Result<Action, String> {

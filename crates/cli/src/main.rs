@@ -83,6 +83,8 @@ async fn run(cli: Cli) -> Outcome {
         Command::Outbox(args) => commands::outbox::run(&context, args).await,
         Command::Budget(args) => commands::budget::run(&context, args).await,
         Command::Prune(args) => commands::prune::run(&context, args).await,
+        Command::Prove(args) => commands::prove::run(&context, args).await,
+        Command::Verify(args) => commands::verify::run(&context, args).await,
         Command::Doctor(args) => commands::doctor::run(&context, args).await,
         Command::Serve(args) => commands::serve::run(&context, args).await,
     }

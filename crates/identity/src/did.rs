@@ -1,6 +1,8 @@
 //! A DID's document, from the directory (did:plc) or from the host itself (did:web).
 
 use atcomms_lexicon::Did;
+use atcomms_repo::VerifyingKey;
+use bytes::Bytes;
 use reqwest::StatusCode;
 use url::Url;
 
@@ -10,6 +12,7 @@ use crate::error::ResolveError;
 use crate::fetch::{FetchError, fetch};
 use crate::guard::is_loopback_url;
 use crate::identity::Identity;
+use crate::key_history::{self, KeyStanding, MAX_LOG_BYTES};
 
 /// Characters after `did:plc:`: the first 24 of a base32 hash (did:plc specification).
 const PLC_IDENTIFIER_CHARS: usize = 24;
@@ -29,6 +32,56 @@ pub(crate) async fn resolve(
         did: did.clone(),
         problem,
     })
+}
+
+/// Where a key stands in the directory's audit log; unknown for a DID that is in no directory.
+pub(crate) async fn key_standing(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+    key: &VerifyingKey,
+) -> Result<KeyStanding, ResolveError> {
+    if did.method() != "plc" {
+        return Ok(KeyStanding::Unknown);
+    }
+    let log = fetch_log(client, plc, did, &["log", "audit"]).await?;
+    key_history::standing(&log, did, key).map_err(|error| unreadable(did, &error))
+}
+
+/// The operations of a did:plc that count, the first first; none for a DID that is in no directory.
+pub(crate) async fn operations(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+) -> Result<Vec<serde_json::Value>, ResolveError> {
+    if did.method() != "plc" {
+        return Ok(Vec::new());
+    }
+    let log = fetch_log(client, plc, did, &["log"]).await?;
+    serde_json::from_slice(&log).map_err(|error| unreadable(did, &error))
+}
+
+async fn fetch_log(
+    client: &GuardedClient,
+    plc: &Url,
+    did: &Did,
+    which: &[&str],
+) -> Result<Bytes, ResolveError> {
+    let mut url = document_url(plc, did)?;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(which);
+    }
+    let from = url.host_str().unwrap_or_default().to_owned();
+    fetch(client, url, MAX_LOG_BYTES)
+        .await
+        .map_err(|error| failure(did, from, error))
+}
+
+fn unreadable(did: &Did, error: &serde_json::Error) -> ResolveError {
+    ResolveError::Rejected {
+        subject: did.to_string(),
+        reason: format!("the directory gave a log that cannot be read: {error}"),
+    }
 }
 
 fn document_url(plc: &Url, did: &Did) -> Result<Url, ResolveError> {

@@ -56,6 +56,7 @@ mod guard;
 mod handle;
 mod identity;
 mod ip;
+mod key_history;
 #[cfg(test)]
 mod name_server;
 mod resolver;
@@ -68,4 +69,5 @@ pub use error::{DocumentProblem, ResolveError};
 pub use guard::{CONNECT_TIMEOUT, ConnectError, Guard, LookupError, Refused, is_loopback_url};
 pub use identity::Identity;
 pub use ip::{is_loopback, is_public};
+pub use key_history::KeyStanding;
 pub use resolver::{DEFAULT_PLC, DEFAULT_TTL, Resolver, ResolverBuilder};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atcomms_lexicon::{Address, Did, Handle};
+use atcomms_repo::VerifyingKey;
 use url::Url;
 
 use crate::cache::Cache;
@@ -14,6 +15,7 @@ use crate::dns::HandleRecords;
 use crate::error::ResolveError;
 use crate::handle::Handles;
 use crate::identity::Identity;
+use crate::key_history::KeyStanding;
 
 /// The public directory of did:plc.
 pub const DEFAULT_PLC: &str = "https://plc.directory";
@@ -197,6 +199,44 @@ impl Resolver {
     /// Cancel safe.
     pub async fn forget(&self, did: &Did) {
         self.inner.identities.forget(did).await;
+    }
+
+    /// Whether a key is that of a DID now, or once was: by the document, asked for past the cache as by
+    /// [`Self::refresh`], and for another key by the audit log that the directory of did:plc keeps. Both are
+    /// the directory's word.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// What the directory or host said. That it does not know the DID, or that its owner gave it up, is no
+    /// error as long as the log tells of the key.
+    pub async fn key_standing(
+        &self,
+        did: &Did,
+        key: &VerifyingKey,
+    ) -> Result<KeyStanding, ResolveError> {
+        let (client, plc) = (&self.inner.client, &self.inner.plc);
+        match self.refresh(did).await {
+            Ok(identity) if identity.key == *key => Ok(KeyStanding::Current),
+            Ok(_) => did::key_standing(client, plc, did, key).await,
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => match did::key_standing(client, plc, did, key).await {
+                // The log is no more than what the document is made of: it cannot be that the key is in use.
+                Ok(standing @ KeyStanding::Past { .. }) => Ok(standing),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The operations of a did:plc that count, as its directory's `/DID/log` lists them, the first first: by
+    /// them the DID vouches for its key. They are not checked here. None for a DID of another method.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// What the directory said.
+    pub async fn operations(&self, did: &Did) -> Result<Vec<serde_json::Value>, ResolveError> {
+        did::operations(&self.inner.client, &self.inner.plc, did).await
     }
 
     async fn fetch(&self, did: &Did) -> Result<Identity, ResolveError> {

@@ -112,6 +112,8 @@ impl<'a> Section<'a> {
 /// ```
 pub struct Car<'a> {
     root: Cid,
+    /// The roots after the first, of which nearly every CAR has none.
+    more_roots: Vec<Cid>,
     sections: Vec<Section<'a>>,
     /// The sections in the order of their digests, if there are many.
     sorted: Vec<Section<'a>>,
@@ -124,7 +126,6 @@ impl<'a> Car<'a> {
     /// [`CarError`].
     pub fn read(bytes: &'a [u8]) -> Result<Self, CarError> {
         let mut rest = Sections::open(bytes)?;
-        let root = rest.root;
         let mut sections = Vec::with_capacity(16);
         while let Some(section) = rest.next_section()? {
             if digest::sha256(section.bytes) != *section.digest {
@@ -140,7 +141,8 @@ impl<'a> Car<'a> {
             sorted.sort_unstable_by_key(Section::key);
         }
         Ok(Self {
-            root,
+            root: rest.root,
+            more_roots: rest.more_roots,
             sections,
             sorted,
         })
@@ -150,6 +152,12 @@ impl<'a> Car<'a> {
     #[must_use]
     pub fn root(&self) -> Cid {
         self.root
+    }
+
+    /// The roots after the first.
+    #[must_use]
+    pub fn more_roots(&self) -> &[Cid] {
+        &self.more_roots
     }
 
     /// Number of blocks.
@@ -221,6 +229,7 @@ pub(crate) fn root_block(bytes: &[u8]) -> Result<(Cid, Option<&[u8]>), CarError>
 /// The sections of a CAR, whose header was read.
 struct Sections<'a> {
     root: Cid,
+    more_roots: Vec<Cid>,
     rest: &'a [u8],
     len: usize,
 }
@@ -229,8 +238,10 @@ impl<'a> Sections<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, CarError> {
         let mut rest = bytes;
         let header = take_section(&mut rest).ok_or(CarError::Truncated { at: 0 })?;
+        let (root, more_roots) = read_header(header)?;
         Ok(Self {
-            root: read_header(header)?,
+            root,
+            more_roots,
             rest,
             len: bytes.len(),
         })
@@ -255,9 +266,9 @@ impl<'a> Sections<'a> {
     }
 }
 
-fn read_header(header: &[u8]) -> Result<Cid, CarError> {
+fn read_header(header: &[u8]) -> Result<(Cid, Vec<Cid>), CarError> {
     let mut reader = Reader::new(header);
-    let (mut root, mut version) = (None, None);
+    let (mut root, mut more, mut version) = (None, Vec::new(), None);
     for _ in 0..reader.map()? {
         match reader.text_bytes()? {
             b"roots" => {
@@ -265,6 +276,8 @@ fn read_header(header: &[u8]) -> Result<Cid, CarError> {
                     let cid = reader.cid()?;
                     if at == 0 {
                         root = Some(cid);
+                    } else {
+                        more.push(cid);
                     }
                 }
             }
@@ -274,7 +287,7 @@ fn read_header(header: &[u8]) -> Result<Cid, CarError> {
     }
     reader.finish()?;
     match version {
-        Some(1) => root.ok_or(CarError::NoRoot),
+        Some(1) => Ok((root.ok_or(CarError::NoRoot)?, more)),
         version => Err(CarError::Version(version.unwrap_or_default())),
     }
 }
@@ -298,10 +311,20 @@ fn take_section<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// Writes a CAR.
 pub fn write<'b>(root: &Cid, blocks: impl IntoIterator<Item = &'b Block>) -> Vec<u8> {
+    write_roots(std::slice::from_ref(root), blocks)
+}
+
+/// Writes a CAR of several roots.
+pub(crate) fn write_roots<'b>(
+    roots: &[Cid],
+    blocks: impl IntoIterator<Item = &'b Block>,
+) -> Vec<u8> {
     let mut header = vec![0xa2];
     cbor::write_text(&mut header, "roots");
-    cbor::write_len(&mut header, cbor::ARRAY, 1);
-    cbor::write_link(&mut header, root);
+    cbor::write_len(&mut header, cbor::ARRAY, roots.len());
+    for root in roots {
+        cbor::write_link(&mut header, root);
+    }
     cbor::write_text(&mut header, "version");
     cbor::write_int(&mut header, 1);
     let mut out = Vec::new();

@@ -28,7 +28,8 @@
 //! ```
 //!
 //! A message's way through the modules: [`frame`] → [`car`] → [`commit`] → [`mst`], which [`verify`]
-//! puts in order. [`repository`] is the other direction.
+//! puts in order. [`repository`] is the other direction. [`portable`] is what is left of a message when
+//! all of that is gone: one CAR that is checked from its own bytes.
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
@@ -41,6 +42,7 @@ pub mod commit;
 pub mod frame;
 pub mod key;
 pub mod mst;
+pub mod portable;
 pub mod proof;
 pub mod repository;
 pub mod snapshot;
@@ -50,5 +52,6 @@ pub use cbor::{CborError, CborErrorKind};
 pub use cid::Cid;
 pub use commit::{SignedCommit, UnsignedCommit};
 pub use key::{Curve, SigningKey, VerifyingKey};
+pub use portable::PortableProof;
 pub use repository::{Repository, Write};
 pub use tid_clock::TidClock;

@@ -14,6 +14,7 @@ use atcomms_lexicon::Tid;
 use atcomms_repo::car::{Block, Car};
 use atcomms_repo::frame::{self, Frame, FrameError, Kind, UnknownFrame};
 use atcomms_repo::mst::Tree;
+use atcomms_repo::portable::PortableProof;
 use atcomms_repo::proof::verify_record_proof;
 use atcomms_repo::snapshot::Snapshot;
 use atcomms_repo::verify::{
@@ -336,6 +337,7 @@ fn everything(bytes: &[u8]) {
     let _ = Repository::load(bytes, key.clone());
     let _ = Snapshot::verify(bytes, &did, &key.public(), 0, &limits)
         .map(|snapshot| snapshot.records("").count());
+    let _ = PortableProof::check(bytes, 0, &limits);
     let _ = verify_record_proof(bytes, &did, &collection, &rkey, &key.public(), 0, &limits);
     for curve in [Curve::K256, Curve::P256] {
         let _ = VerifyingKey::from_sec1(curve, bytes);

@@ -11,6 +11,9 @@
 //! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
 //! where this one was.
 //!
+//! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
+//! be checked when all of this is gone.
+//!
 //! ```
 //! use atcomms_devnet::Devnet;
 //! use atcomms_identity::Resolver;
@@ -38,6 +41,7 @@ mod frames;
 mod inbox;
 mod intake;
 mod leased;
+mod portable;
 mod proof;
 mod scope;
 mod sink;
@@ -55,6 +59,7 @@ pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT};
 pub use frames::Frames;
 pub use inbox::Inbox;
 pub use leased::Leased;
+pub use portable::prove_to_keep;
 pub use proof::{ProofError, Proven, prove};
 pub use scope::{CollectionPattern, PatternError, Scope, Who};
 pub use source::file::Recording;

@@ -7,6 +7,7 @@ use atcomms_identity::{
     BodyError, Identity, Refused, RequestError, ResolveError, Resolver, read_body,
 };
 use atcomms_lexicon::{AtUri, Cid, Did, Nsid, RecordKey, SyntaxError, Tid};
+use atcomms_repo::portable::PortableProofError;
 use atcomms_repo::proof::verify_record_proof;
 use atcomms_repo::verify::{Limits, VerifyError};
 use bytes::Bytes;
@@ -75,6 +76,31 @@ pub enum ProofError {
         /// What is wrong with it.
         source: VerifyError,
     },
+    /// The record is not there. Only for a proof to keep, of which there is none then.
+    #[error("{uri} is not there: its repository proves that it has no such record at rev {rev}")]
+    Absent {
+        /// The record.
+        uri: Box<AtUri>,
+        /// The rev at which it is not there.
+        rev: Tid,
+    },
+    /// The repository is signed by another key than that of the author's document of now. Only for a proof
+    /// to keep, which must have the key that signed.
+    #[error(
+        "the repository at {pds} is not signed by the key that its owner's document names now; if the key was just changed, try again after the owner's next write"
+    )]
+    OtherKey {
+        /// The PDS.
+        pds: String,
+    },
+    /// A proof to keep cannot be made.
+    #[error("what {pds} gave cannot be kept as a proof: {source}")]
+    Unkept {
+        /// The PDS.
+        pds: String,
+        /// Why not.
+        source: PortableProofError,
+    },
 }
 
 /// Fetches a record with its proof; `None` if the repository proves that it is not there. Cancel safe.
@@ -121,7 +147,8 @@ fn check(
     }))
 }
 
-async fn fetch(
+/// The answer of `com.atproto.sync.getRecord`, unread.
+pub(crate) async fn fetch(
     resolver: &Resolver,
     identity: &Identity,
     collection: &Nsid,

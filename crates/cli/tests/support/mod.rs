@@ -1,6 +1,7 @@
 //! Runs the command as its user does.
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test binary uses what it needs")]
 
 use std::io::Write;
 use std::path::Path;
@@ -24,14 +25,18 @@ pub(crate) fn atcomms(state: &Path, plc: &str) -> Command {
 
 /// Runs it to its end with these words, and with this on stdin.
 pub(crate) fn run(command: &mut Command, words: &[&str], stdin: &str) -> Output {
+    run_with_bytes(command, words, stdin.as_bytes())
+}
+
+/// The same with anything on stdin.
+pub(crate) fn run_with_bytes(command: &mut Command, words: &[&str], stdin: &[u8]) -> Output {
     let mut child = command
         .args(words)
         .stdin(Stdio::piped())
         .spawn()
         .expect("atcomms starts");
     let mut pipe = child.stdin.take().expect("stdin is a pipe");
-    pipe.write_all(stdin.as_bytes())
-        .expect("atcomms reads its stdin");
+    pipe.write_all(stdin).expect("atcomms reads its stdin");
     drop(pipe);
     child.wait_with_output().expect("atcomms ends")
 }
