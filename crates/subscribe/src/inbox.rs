@@ -147,12 +147,13 @@ impl Inbox {
     fn take(&mut self) -> Taking {
         let (store, consumer) = (self.store.clone(), self.consumer.clone());
         let (stale, stale_token) = self.taken.drain();
-        let token = self.tokens.next();
+        let (token, giving) = (self.tokens.next(), self.taken.giving());
         let terms = Terms {
             count: self.at_once,
             ..self.terms
         };
         Box::pin(async move {
+            let _turn = giving.lock().await;
             give_back(&store, stale, stale_token).await?;
             let at = Instant::now();
             let events = store.lease(&consumer, token, terms, millis()).await?;

@@ -9,6 +9,9 @@ use atcomms_store::{LeaseToken, Received, Store};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+/// Whose turn it is to give back or to take.
+pub(crate) type Turn = tokio::sync::Mutex<()>;
+
 /// The events of one time that events were taken.
 pub(crate) struct Batch {
     pub(crate) token: LeaseToken,
@@ -33,6 +36,8 @@ pub(crate) enum Pace {
 #[derive(Default)]
 pub(crate) struct Taken {
     batch: Arc<Mutex<Option<Batch>>>,
+    /// Held while events are given back: none is taken past them meanwhile.
+    giving: Arc<Turn>,
     timer: Option<JoinHandle<()>>,
 }
 
@@ -42,10 +47,12 @@ impl Taken {
         self.stop();
         // A single one is asked for at once.
         if batch.events.len() > 1 {
-            let (store, shared) = (store.clone(), self.batch.clone());
+            let (store, shared, giving) = (store.clone(), self.batch.clone(), self.giving());
+            let token = batch.token;
             self.timer = Some(tokio::spawn(async move {
                 sleep(fresh).await;
-                let (events, token) = drain(&shared);
+                let _turn = giving.lock().await;
+                let events = drain(&shared, Some(token)).0;
                 if let Err(error) = store.give_back(events, token).await {
                     tracing::debug!(%error, "events come back later");
                 }
@@ -73,7 +80,12 @@ impl Taken {
     /// What is left.
     pub(crate) fn drain(&mut self) -> (Vec<i64>, LeaseToken) {
         self.stop();
-        drain(&self.batch)
+        drain(&self.batch, None)
+    }
+
+    /// Whose turn it is with the store.
+    pub(crate) fn giving(&self) -> Arc<Turn> {
+        self.giving.clone()
     }
 
     fn stop(&mut self) {
@@ -95,14 +107,14 @@ impl fmt::Debug for Taken {
     }
 }
 
-/// What is left of the batch, and its token; nothing if there is none.
-fn drain(batch: &Mutex<Option<Batch>>) -> (Vec<i64>, LeaseToken) {
+/// What is left of the batch, and its token; nothing if there is none, or another one than is meant.
+fn drain(batch: &Mutex<Option<Batch>>, only: Option<LeaseToken>) -> (Vec<i64>, LeaseToken) {
     match &mut *lock(batch) {
-        Some(batch) => {
+        Some(batch) if only.is_none_or(|token| token == batch.token) => {
             let events = batch.events.drain(..).map(|event| event.id);
             (events.collect(), batch.token)
         }
-        None => (Vec::new(), LeaseToken(0)),
+        _ => (Vec::new(), LeaseToken(0)),
     }
 }
 
