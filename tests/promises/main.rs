@@ -7,9 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod acknowledged_once;
 mod author;
 mod author_is_the_signer;
 mod bad_input_is_a_value;
+mod consumer;
+mod data_before_cursor;
 mod ordered_per_repository;
 mod published_exactly_once;
+mod shutdown_drains;
 mod stage;

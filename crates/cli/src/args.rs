@@ -257,6 +257,10 @@ pub(crate) struct Watch {
     /// How often a record is given to the command before it is laid aside
     #[arg(long, value_name = "N", default_value_t = 5, requires = "durable", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_deliver: u32,
+    /// A record comes again when whoever had it was not heard of for this long, such as 30s; as long as a
+    /// command runs, its watch is heard of
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "durable", value_parser = duration)]
+    pub(crate) ack_wait: Duration,
 }
 
 #[derive(Debug, Args)]

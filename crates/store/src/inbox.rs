@@ -10,7 +10,7 @@ mod take_in;
 
 use atcomms_lexicon::{AtUri, Cid, Did, Nsid, RecordKey, Tid};
 
-pub use self::lease::{LeaseError, LeaseToken, Terms};
+pub use self::lease::{LeaseError, LeaseToken, Pending, Terms};
 pub use self::take_in::{Commit, Intake};
 
 /// What happened to a record.

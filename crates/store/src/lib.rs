@@ -73,7 +73,7 @@ pub use consumer::{Consumer, RepositoryHead};
 #[cfg(feature = "crash-points")]
 pub use crash::CrashPlan;
 pub use error::{OpenError, StoreError};
-pub use inbox::{Change, Commit, Event, Intake, LeaseError, LeaseToken, Received, Terms};
+pub use inbox::{Change, Commit, Event, Intake, LeaseError, LeaseToken, Pending, Received, Terms};
 pub use lock::{Lock, Purpose};
 pub use login::Login;
 pub use outbox::{

@@ -47,8 +47,6 @@ const KEY_GRACE: Duration = Duration::from_secs(10);
 const FILES_OVER: Duration = Duration::from_millis(20);
 /// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
 const FRAMES_TOGETHER: usize = 4096;
-/// Commits that are stored together: enough that the transaction itself costs little.
-const COMMITS_TOGETHER: usize = 512;
 
 type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
@@ -167,8 +165,7 @@ impl Driver {
             return true;
         }
         for _ in 0..FRAMES_TOGETHER {
-            let gathered = self.sink.keeper().map_or(0, |keeper| keeper.gathered());
-            if gathered >= COMMITS_TOGETHER {
+            if self.sink.keeper().is_none_or(|keeper| keeper.is_full()) {
                 break;
             }
             let Some(Some((index, event))) = self.events.next().now_or_never() else {

@@ -1,11 +1,10 @@
 //! A durable consumer: how it hands out, and its start.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use atcomms_repo::verify::Head;
-use atcomms_store::{Consumer, LeaseToken, Lock, Store, StoreError, Terms};
+use atcomms_store::{Consumer, Lock, Store, StoreError, Terms};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -112,10 +111,8 @@ impl Durable {
             stop: stopping,
         };
         let task = tokio::spawn(feeder.run(links));
-        let random = RandomState::new().build_hasher().finish();
-        let token = LeaseToken(i64::from_ne_bytes(random.to_ne_bytes()));
         Ok(Inbox::new(
-            self.store, consumer, self.terms, token, fed_seen, stop, connection, counters, task,
+            self.store, consumer, self.terms, fed_seen, stop, connection, counters, task,
         ))
     }
 }
@@ -135,6 +132,7 @@ impl Feeder {
         let Some(_lock) = self.turn().await else {
             return;
         };
+        self.fed.send_modify(|fed| fed.feeding = true);
         let before = loop {
             match self.before().await {
                 Ok(before) => break before,

@@ -8,8 +8,9 @@ mod control;
 mod judgement;
 mod order;
 mod repository;
+mod unsettled;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use bytes::Bytes;
 
 use self::order::{HISTORY_MICROS, Order, Ticket};
 use self::repository::{Held, Key, Repositories};
+use self::unsettled::Unsettled;
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Undecodable};
 use crate::scope::Scope;
@@ -97,8 +99,7 @@ pub(crate) struct Engine {
     held_bytes: usize,
     questions: VecDeque<Output>,
     order: Order,
-    /// Commits that are not settled yet, by source and sequence number: no cursor may pass them.
-    unsettled: BTreeSet<(SourceIndex, i64)>,
+    unsettled: Unsettled,
     counters: Arc<Counters>,
 }
 
@@ -117,7 +118,7 @@ impl Engine {
             held_bytes: 0,
             questions: VecDeque::new(),
             order: Order::default(),
-            unsettled: BTreeSet::new(),
+            unsettled: Unsettled::default(),
             counters,
         }
     }
@@ -130,17 +131,14 @@ impl Engine {
 
     /// The first commit of a source that is not settled yet, by its sequence number.
     pub(crate) fn first_unsettled(&self, source: SourceIndex) -> Option<i64> {
-        let mut of_source = self
-            .unsettled
-            .range((source, i64::MIN)..=(source, i64::MAX));
-        of_source.next().map(|(_, seq)| *seq)
+        self.unsettled.first(source)
     }
 
     /// What to do next: questions first, then deliveries in their order.
     pub(crate) fn poll(&mut self) -> Option<Output> {
         let output = self.questions.pop_front().or_else(|| self.order.pop());
         if let Some(Output::Settled { source, seq, .. }) = &output {
-            self.unsettled.remove(&(*source, *seq));
+            self.unsettled.remove((*source, *seq));
         }
         output
     }
@@ -180,9 +178,9 @@ impl Engine {
                                 ticket: None,
                             };
                             let of = (source, held.seq);
-                            self.unsettled.insert(of);
+                            self.unsettled.add(of);
                             if !self.commit(held, did, now) {
-                                self.unsettled.remove(&of);
+                                self.unsettled.remove(of);
                             }
                         }
                         Err(_) => self.counters.rejected("did_syntax"),
@@ -316,6 +314,8 @@ impl Engine {
         let bytes = held.bytes.len();
         if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes > budget {
             self.counters.rejected("held_too_long");
+            // Said, for no cursor comes back to it.
+            tracing::warn!(%did, "a commit is lost: too many wait for its author's key");
             return false;
         }
         self.held_bytes += bytes;

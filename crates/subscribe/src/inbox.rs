@@ -1,15 +1,15 @@
 //! The handle of a durable consumer: deliveries that stay until they are acknowledged.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use atcomms_store::{Consumer, LeaseToken, Received, Store, StoreError, Terms};
-use tokio::sync::watch;
+use atcomms_store::{Consumer, LeaseToken, Pending, Store, StoreError, Terms};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use crate::clock::millis;
 use crate::connection::Connection;
@@ -17,11 +17,23 @@ use crate::counters::{Counters, Summary};
 use crate::intake::Fed;
 use crate::leased::Leased;
 use crate::subscription::StreamError;
+use crate::taken::{Batch, Pace, Taken};
 
 /// How often the inbox is looked at for what another process has taken in or given back.
 const POLL: Duration = Duration::from_millis(500);
 
-type Taking = Pin<Box<dyn Future<Output = Result<(Vec<Received>, i64), StoreError>> + Send>>;
+/// The same while events wait for others to be acknowledged, which may be with another process: looking
+/// costs some microseconds.
+const POLL_BLOCKED: Duration = Duration::from_millis(50);
+
+/// What was taken from the store is handed out within this time, or given back: `ack_wait` begins when it
+/// is taken, and others may have nothing to do meanwhile.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// And never more than this part of `ack_wait`.
+const FRESH_PART: u32 = 8;
+
+type Taking = Pin<Box<dyn Future<Output = Result<Batch, StoreError>> + Send>>;
 
 /// A running durable consumer. What it hands out is with the caller until it is acknowledged, given
 /// back, or `ack_wait` has passed. Dropping it stops its work; what is not acknowledged comes again.
@@ -30,13 +42,16 @@ pub struct Inbox {
     store: Store,
     consumer: Consumer,
     terms: Terms,
-    token: LeaseToken,
-    /// Taken from the store, and not yet by the caller; and until when they are ours.
-    taken: VecDeque<Received>,
-    taken_until: i64,
+    tokens: Tokens,
+    taken: Taken,
+    /// How many are taken at once: more and more while the caller keeps up, and one alone if it takes
+    /// its time, so that the others are there for other processes, and none is out that nobody works on.
+    at_once: usize,
     /// What is being taken from the store. Kept here, so that a caller who gives up loses nothing.
     taking: Option<Taking>,
     fed: watch::Receiver<Fed>,
+    /// A delivery of ours was acknowledged or given back.
+    freed: Arc<Notify>,
     stop: watch::Sender<bool>,
     connection: Connection,
     counters: Arc<Counters>,
@@ -53,7 +68,6 @@ impl Inbox {
         store: Store,
         consumer: Consumer,
         terms: Terms,
-        token: LeaseToken,
         fed: watch::Receiver<Fed>,
         stop: watch::Sender<bool>,
         connection: Connection,
@@ -64,11 +78,12 @@ impl Inbox {
             store,
             consumer,
             terms,
-            token,
-            taken: VecDeque::new(),
-            taken_until: 0,
+            tokens: Tokens::new(),
+            taken: Taken::default(),
+            at_once: 1,
             taking: None,
             fed,
+            freed: Arc::default(),
             stop,
             connection,
             counters,
@@ -79,7 +94,8 @@ impl Inbox {
 
     /// The next delivery; `None` when the sources were silent for the idle time, or the stream cannot go
     /// on ([`Inbox::error`] says why), and nothing can be handed out now. What is out by then, or was put
-    /// off, is for the next run.
+    /// off, is for the next run. While all `max_in_flight` are out, or with `strict` the ones before, it
+    /// waits for one of them.
     ///
     /// Cancel safe: what was taken and not handed out is handed out by the next call.
     ///
@@ -87,62 +103,91 @@ impl Inbox {
     /// [`StoreError`] if the store fails; it can be called again.
     pub async fn next(&mut self) -> Result<Option<Leased>, StoreError> {
         loop {
-            // What waited here for too long is somebody else's by now.
-            if millis() >= self.taken_until {
-                self.taken.clear();
-            }
-            if let Some(received) = self.taken.pop_front() {
-                self.counters.delivered();
-                let store = self.store.clone();
-                return Ok(Some(Leased::new(store, self.token, self.terms, received)));
-            }
             let over = self.task.is_finished();
             if self.taking.is_none() {
+                let fresh = self.fresh();
+                if let Some((token, received)) = self.taken.pop(fresh) {
+                    self.counters.delivered();
+                    let (store, freed) = (self.store.clone(), self.freed.clone());
+                    return Ok(Some(Leased::new(store, token, self.terms, received, freed)));
+                }
+                self.at_once = match self.taken.pace(fresh) {
+                    Pace::Fast => self.at_once.saturating_mul(2).min(self.terms.count),
+                    Pace::Waiting => self.at_once,
+                    Pace::Slow => 1,
+                };
                 self.fed.mark_unchanged();
                 self.taking = Some(self.take());
             }
             if let Some(taking) = &mut self.taking {
                 let taken = taking.await;
                 self.taking = None;
-                let (taken, until) = taken?;
-                if !taken.is_empty() {
-                    (self.taken, self.taken_until) = (taken.into(), until);
+                let batch = taken?;
+                if !batch.events.is_empty() {
+                    self.taken.put(batch, self.fresh(), &self.store);
                     continue;
                 }
             }
-            let next = self.store.next_visible(&self.consumer).await?;
-            // What is out, or was put off, is for the next run.
-            if over && next.is_none_or(|at| at > millis()) {
+            let pending = self.store.pending(&self.consumer, millis()).await?;
+            let blocked = pending.due && (pending.out || !self.terms.strict);
+            if over && !blocked {
                 self.error = self.fed.borrow().error.clone();
                 return Ok(None);
             }
-            if !over {
-                self.wait(next).await;
-            }
+            self.wait(pending, over).await;
         }
     }
 
-    /// Takes the next events; gives them, and until when they are ours.
-    fn take(&self) -> Taking {
+    fn fresh(&self) -> Duration {
+        let ack_wait = Duration::from_millis(u64::try_from(self.terms.ack_wait).unwrap_or(0));
+        FRESH.min(ack_wait / FRESH_PART)
+    }
+
+    /// Gives back what was taken too long ago, and takes the next events.
+    fn take(&mut self) -> Taking {
         let (store, consumer) = (self.store.clone(), self.consumer.clone());
-        let (token, terms) = (self.token, self.terms);
+        let (stale, stale_token) = self.taken.drain();
+        let (token, giving) = (self.tokens.next(), self.taken.giving());
+        let terms = Terms {
+            count: self.at_once,
+            ..self.terms
+        };
         Box::pin(async move {
-            let now = millis();
-            let taken = store.lease(&consumer, token, terms, now).await?;
-            Ok((taken, now.saturating_add(terms.ack_wait)))
+            let _turn = giving.lock().await;
+            give_back(&store, stale, stale_token).await?;
+            let at = Instant::now();
+            let events = store.lease(&consumer, token, terms, millis()).await?;
+            Ok(Batch {
+                token,
+                full: events.len() == terms.count,
+                events: events.into(),
+                at,
+            })
         })
     }
 
     /// Waits until there may be something to hand out.
-    async fn wait(&mut self, next: Option<i64>) {
-        let until = next.map_or(POLL, |at| {
+    async fn wait(&mut self, pending: Pending, over: bool) {
+        let poll = if pending.due { POLL_BLOCKED } else { POLL };
+        let until = pending.next.map_or(poll, |at| {
             let left = u64::try_from(at.saturating_sub(millis())).unwrap_or(0);
-            Duration::from_millis(left.max(1)).min(POLL)
+            Duration::from_millis(left.max(1)).min(poll)
         });
+        let (fed, task) = (&mut self.fed, &mut self.task);
+        // Both an event and the end of the feeding are a reason to look again.
+        let news = async {
+            if over {
+                std::future::pending::<()>().await;
+            }
+            tokio::select! {
+                _ = fed.changed() => {}
+                _ = task => {}
+            }
+        };
         tokio::select! {
-            // Both an event and the end of the feeding are a reason to look again.
-            _ = timeout(until, self.fed.changed()) => {}
-            _ = &mut self.task => {}
+            () = news => {}
+            () = self.freed.notified() => {}
+            () = sleep(until) => {}
         }
     }
 
@@ -155,6 +200,12 @@ impl Inbox {
     /// Tells about the connections while the inbox itself is elsewhere.
     pub fn connection(&self) -> Connection {
         self.connection.clone()
+    }
+
+    /// Whether it is this process that reads the sources, and not another one with the same store and
+    /// name.
+    pub fn is_feeding(&self) -> bool {
+        self.fed.borrow().feeding
     }
 
     /// The consumer, for looking into its inbox.
@@ -184,12 +235,33 @@ impl Inbox {
             drop((&mut self.task).await);
         }
         if let Some(taking) = self.taking.take() {
-            self.taken.extend(taking.await?.0);
+            let batch = taking.await?;
+            let events = batch.events.iter().map(|event| event.id).collect();
+            give_back(&self.store, events, batch.token).await?;
         }
-        for received in std::mem::take(&mut self.taken) {
-            self.store.give_back(received.id, self.token).await?;
-        }
-        Ok(())
+        let (left, token) = self.taken.drain();
+        give_back(&self.store, left, token).await
+    }
+}
+
+async fn give_back(store: &Store, events: Vec<i64>, token: LeaseToken) -> Result<(), StoreError> {
+    match events.is_empty() {
+        true => Ok(()),
+        false => store.give_back(events, token).await,
+    }
+}
+
+/// A token for each time that events are taken: others, also in other processes, begin elsewhere.
+struct Tokens(u64);
+
+impl Tokens {
+    fn new() -> Self {
+        Self(RandomState::new().build_hasher().finish())
+    }
+
+    fn next(&mut self) -> LeaseToken {
+        self.0 = self.0.wrapping_add(1);
+        LeaseToken(self.0.cast_signed())
     }
 }
 

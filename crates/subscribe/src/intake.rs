@@ -2,6 +2,7 @@
 //! how far each source was taken in. The cursor never passes what is not stored (promise P5).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atcomms_lexicon::Did;
@@ -18,6 +19,12 @@ use crate::subscription::StreamError;
 /// holds them, and the host its stream.
 const MAX_WAITING: u64 = 100_000;
 
+/// Commits that are stored together: enough that the transaction itself costs little.
+const COMMITS_TOGETHER: usize = 512;
+
+/// Their records, in bytes: a commit may have 2 MB, and most have a thousandth of it.
+const BYTES_TOGETHER: usize = 4 * 1024 * 1024;
+
 /// How often the inbox is looked at while it is full.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -31,6 +38,8 @@ const CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// What the keeper tells the inbox's handle.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fed {
+    /// Whether it is this process that takes in.
+    pub(crate) feeding: bool,
     /// How many events were stored.
     pub(crate) events: u64,
     /// Why nothing more comes.
@@ -44,6 +53,8 @@ pub(crate) struct Keeper {
     intake: Intake,
     /// Events of the commit that is being said.
     events: Vec<Event>,
+    /// The records of all of these, in bytes.
+    bytes: usize,
     stored: HashMap<String, i64>,
     stored_at: Instant,
     /// How many events wait in the inbox, at most.
@@ -65,6 +76,7 @@ impl Keeper {
             consumer,
             intake: Intake::default(),
             events: Vec::new(),
+            bytes: 0,
             stored: cursors.into_iter().collect(),
             stored_at: Instant::now(),
             // Counted before the first is stored.
@@ -80,6 +92,7 @@ impl Keeper {
     }
 
     pub(crate) fn deliver(&mut self, delivery: Delivery) {
+        self.bytes += delivery.bytes.as_ref().map_or(0, |bytes| bytes.len());
         self.events.push(Event {
             did: delivery.author,
             collection: delivery.collection,
@@ -104,6 +117,7 @@ impl Keeper {
         else {
             return;
         };
+        self.bytes += undecodable.bytes.len();
         self.events.push(Event {
             did: undecodable.author,
             collection,
@@ -139,9 +153,9 @@ impl Keeper {
         self.fed.send_modify(|fed| fed.error = Some(error));
     }
 
-    /// How many commits wait to be stored.
-    pub(crate) fn gathered(&self) -> usize {
-        self.intake.commits.len()
+    /// Whether as much waits to be stored as goes into one transaction.
+    pub(crate) fn is_full(&self) -> bool {
+        self.intake.commits.len() >= COMMITS_TOGETHER || self.bytes >= BYTES_TOGETHER
     }
 
     /// Stores what was gathered, and that each host's stream is taken in up to there. A store that fails
@@ -158,7 +172,8 @@ impl Keeper {
         self.stored.extend(cursors.iter().cloned());
         self.stored_at = Instant::now();
         self.intake.cursors = cursors;
-        let intake = std::mem::take(&mut self.intake);
+        let intake = Arc::new(std::mem::take(&mut self.intake));
+        self.bytes = 0;
         let mut told = false;
         let new = loop {
             let taken_in = self.store.take_in(&self.consumer, intake.clone(), millis());

@@ -1,11 +1,13 @@
 //! One delivery that is with the caller, and what the caller says of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use atcomms_lexicon::{Map, Record, Value};
 use atcomms_repo::frame::Action;
 use atcomms_store::rusqlite::{self, Connection};
 use atcomms_store::{Change, Event, LeaseError, LeaseToken, Received, Store, Terms};
+use tokio::sync::Notify;
 
 use crate::clock::millis;
 use crate::delivery::{Delivery, Undecodable};
@@ -24,10 +26,18 @@ pub struct Leased {
     attempts: u32,
     received_at: i64,
     item: Result<Delivery, Undecodable>,
+    /// Tells the inbox that there is room for another one.
+    freed: Arc<Notify>,
 }
 
 impl Leased {
-    pub(crate) fn new(store: Store, token: LeaseToken, terms: Terms, received: Received) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        token: LeaseToken,
+        terms: Terms,
+        received: Received,
+        freed: Arc<Notify>,
+    ) -> Self {
         Self {
             store,
             token,
@@ -36,6 +46,7 @@ impl Leased {
             attempts: received.attempts,
             received_at: received.received_at,
             item: item(received.event),
+            freed,
         }
     }
 
@@ -76,7 +87,9 @@ impl Leased {
     /// # Errors
     /// [`LeaseError`] says why it counts as not acknowledged.
     pub async fn ack(self) -> Result<(), LeaseError> {
-        self.store.ack(self.id, self.token).await
+        let acknowledged = self.store.ack(self.id, self.token).await;
+        self.freed.notify_one();
+        acknowledged
     }
 
     /// It is done, in one transaction with the caller's own work on the store's file: both happen, or
@@ -99,7 +112,9 @@ impl Leased {
         self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LeaseError> {
-        self.store.ack_with(self.id, self.token, work).await
+        let acknowledged = self.store.ack_with(self.id, self.token, work).await;
+        self.freed.notify_one();
+        acknowledged
     }
 
     /// It is not done: it comes again after `delay`. Cancel safe.
@@ -109,7 +124,9 @@ impl Leased {
     pub async fn nak(self, delay: Duration) -> Result<(), LeaseError> {
         let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         let at = millis().saturating_add(delay);
-        self.store.put_off(self.id, self.token, at).await
+        let put_off = self.store.put_off(self.id, self.token, at).await;
+        self.freed.notify_one();
+        put_off
     }
 
     /// It is being worked on: `ack_wait` begins anew. Cancel safe.
@@ -127,9 +144,10 @@ impl Leased {
     /// # Errors
     /// [`LeaseError`] if it is not ours any more.
     pub async fn term(self, reason: impl Into<String>) -> Result<(), LeaseError> {
-        self.store
-            .terminate(self.id, self.token, reason.into())
-            .await
+        let reason = reason.into();
+        let terminated = self.store.terminate(self.id, self.token, reason).await;
+        self.freed.notify_one();
+        terminated
     }
 }
 

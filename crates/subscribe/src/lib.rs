@@ -48,6 +48,7 @@ mod sink;
 mod source;
 mod subscriber;
 mod subscription;
+mod taken;
 mod trust;
 
 pub use atcomms_repo::frame::Action;

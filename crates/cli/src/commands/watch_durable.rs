@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atcomms::subscribe::{ACK_WAIT, LeaseError, Leased, Subscriber};
+use atcomms::subscribe::{LeaseError, Leased, Subscriber};
 
 use crate::args;
 use crate::context::Context;
@@ -25,7 +25,8 @@ pub(crate) async fn run(
     let exec = args.exec.as_deref().map(Exec::parse).transpose()?;
     let durable = subscriber
         .durable(context.store()?, name)
-        .max_deliver(args.max_deliver);
+        .max_deliver(args.max_deliver)
+        .ack_wait(args.ack_wait);
     let mut inbox = durable
         .start()
         .await
@@ -35,13 +36,15 @@ pub(crate) async fn run(
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let leased = tokio::select! {
-            leased = inbox.next() => leased?,
+            biased;
+            // First: after Ctrl-C nothing more is begun, even if more is there.
             () = &mut interrupted => break,
+            leased = inbox.next() => leased?,
         };
         let Some(leased) = leased else { break };
         // What was begun is finished before the program ends, also after Ctrl-C.
         let taken = match &exec {
-            Some(exec) => work(exec, leased, args.max_deliver, args.json).await,
+            Some(exec) => work(exec, leased, &args).await,
             None => print(leased, args.json).await,
         };
         match taken {
@@ -56,7 +59,8 @@ pub(crate) async fn run(
     }
     let summary = inbox.summary();
     let error = inbox.error().cloned();
-    let reached = inbox.connection().was_established();
+    // Another watch of this name may be the one that reads the sources.
+    let reached = inbox.connection().was_established() || !inbox.is_feeding();
     inbox.shutdown().await?;
     super::watch::summarise(&summary, args.json)?;
     match error {
@@ -87,12 +91,8 @@ async fn print(leased: Leased, json: bool) -> Result<bool, LeaseError> {
 }
 
 /// Runs the command for a record, and takes its word.
-async fn work(
-    exec: &Exec,
-    leased: Leased,
-    max_deliver: u32,
-    json: bool,
-) -> Result<bool, LeaseError> {
+async fn work(exec: &Exec, leased: Leased, args: &args::Watch) -> Result<bool, LeaseError> {
+    let (max_deliver, json) = (args.max_deliver, args.json);
     let delivery = match leased.item() {
         Ok(delivery) => delivery.clone(),
         Err(undecodable) => {
@@ -103,7 +103,7 @@ async fn work(
         }
     };
     let shown = Line::of(&delivery);
-    let ran = kept(&leased, exec.run(&shown)).await?;
+    let ran = kept(&leased, args.ack_wait, exec.run(&shown)).await?;
     let (state, said) = match ran {
         Ok(Ran { status, .. }) if status.success() => {
             leased.ack().await?;
@@ -152,12 +152,21 @@ async fn retry(leased: Leased, max_deliver: u32, said: &str) -> Result<&'static 
 }
 
 /// Keeps a record ours as long as the command runs.
-async fn kept<T>(leased: &Leased, work: impl Future<Output = T>) -> Result<T, LeaseError> {
+async fn kept<T>(
+    leased: &Leased,
+    ack_wait: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, LeaseError> {
     tokio::pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep(ACK_WAIT / 3) => leased.progress().await?,
+            () = tokio::time::sleep(ack_wait / 3) => match leased.progress().await {
+                Ok(()) => {}
+                Err(LeaseError::Lost) => return Err(LeaseError::Lost),
+                // A store that fails for a moment is no reason to end the command.
+                Err(error) => eprintln!("atcomms: {error}"),
+            },
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::error::StoreError;
 use crate::job::{Cause, Durability};
 use crate::store::Store;
 
-/// Who has an event. Two leases of one event have two tokens.
+/// Who has an event. Each time that events are handed out has a token of its own, so that who had one
+/// too long cannot speak for who has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseToken(pub i64);
 
@@ -25,6 +26,20 @@ pub struct Terms {
     pub max_deliver: u32,
     /// Whether an event waits for the one before it of its repository to be acknowledged.
     pub strict: bool,
+}
+
+/// What waits in an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// Whether there are events whose time has come. If none is handed out all the same, they wait for
+    /// others to be acknowledged.
+    pub due: bool,
+    /// Whether events are with somebody.
+    pub out: bool,
+    /// When the first of those that are with somebody or were put off comes back, in milliseconds
+    /// since 1970.
+    pub next: Option<i64>,
 }
 
 /// Why a word about an event does not count. Nothing was changed.
@@ -80,39 +95,53 @@ impl Store {
             connection
                 .prepare_cached(
                     "UPDATE inbox SET state = 'dead', lease = NULL, reason = ?4
-                     WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at <= ?2 AND attempts >= ?3",
+                     WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2
+                         AND attempts >= ?3",
                 )?
                 .execute(params![id, now, terms.max_deliver, TOO_OFTEN])?;
             let count = terms.count.min(room(connection, id, terms, now)?);
             let ids = next(connection, id, count, terms.strict, now)?;
+            let mut hand_out = connection.prepare_cached(
+                "UPDATE inbox SET lease = ?2, visible_at = ?3, attempts = attempts + 1 WHERE id = ?1
+                 RETURNING *",
+            )?;
+            let until = put_off_until(now.saturating_add(terms.ack_wait));
             let mut taken = Vec::with_capacity(ids.len());
             for event in ids {
-                connection
-                    .prepare_cached(
-                        "UPDATE inbox SET lease = ?2, visible_at = ?3, attempts = attempts + 1 WHERE id = ?1",
-                    )?
-                    .execute(params![event, token.0, now.saturating_add(terms.ack_wait)])?;
-                taken.extend(read::one(connection, event)?);
+                taken.push(hand_out.query_row(params![event, token.0, until], read::received)?);
             }
             Ok(taken)
         })
         .await
     }
 
-    /// When the first event that is out or was put off may be handed out (again); `None` if none waits.
-    /// Cancel safe.
+    /// What waits in a consumer's inbox, as far as it matters for when to look again. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
-    pub async fn next_visible(&self, consumer: &Consumer) -> Result<Option<i64>, StoreError> {
+    pub async fn pending(&self, consumer: &Consumer, now: i64) -> Result<Pending, StoreError> {
         let id = consumer.id;
         self.read(move |connection| {
-            let at = connection
+            let pending = connection
                 .prepare_cached(
-                    "SELECT min(visible_at) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'",
+                    "SELECT
+                         EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
+                             AND visible_at = 0)
+                         OR EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
+                             AND visible_at > 0 AND visible_at <= ?2),
+                         EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
+                             AND visible_at > 0 AND visible_at > ?2 AND lease IS NOT NULL),
+                         (SELECT min(visible_at) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
+                             AND visible_at > 0 AND visible_at > ?2)",
                 )?
-                .query_row([id], |row| row.get(0))?;
-            Ok(at)
+                .query_row([id, now], |row| {
+                    Ok(Pending {
+                        due: row.get(0)?,
+                        out: row.get(1)?,
+                        next: row.get(2)?,
+                    })
+                })?;
+            Ok(pending)
         })
         .await
     }
@@ -158,26 +187,27 @@ impl Store {
                 .prepare_cached(
                     "UPDATE inbox SET lease = NULL, visible_at = ?3 WHERE id = ?1 AND lease = ?2",
                 )?
-                .execute(params![event, token.0, at])?;
+                .execute(params![event, token.0, put_off_until(at)])?;
             ours(changed)
         })
         .await
     }
 
-    /// Gives an event back that nobody has looked at: it comes again at once, and this time does not
-    /// count. One that is not ours any more is given back already. Survives a killed process.
+    /// Gives events back that nobody has looked at: they come again at once, and this time does not
+    /// count. Those that are not ours any more are given back already. Survives a killed process.
     /// Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be kept.
-    pub async fn give_back(&self, event: i64, token: LeaseToken) -> Result<(), StoreError> {
+    pub async fn give_back(&self, events: Vec<i64>, token: LeaseToken) -> Result<(), StoreError> {
         self.write("give_back", Durability::Process, move |connection| {
-            connection
-                .prepare_cached(
-                    "UPDATE inbox SET lease = NULL, visible_at = 0, attempts = attempts - 1
-                     WHERE id = ?1 AND lease = ?2",
-                )?
-                .execute(params![event, token.0])?;
+            let mut give_back = connection.prepare_cached(
+                "UPDATE inbox SET lease = NULL, visible_at = 0, attempts = attempts - 1
+                 WHERE id = ?1 AND lease = ?2",
+            )?;
+            for event in events {
+                give_back.execute([event, token.0])?;
+            }
             Ok(())
         })
         .await
@@ -192,7 +222,7 @@ impl Store {
         self.write("keep", Durability::Process, move |connection| {
             let changed = connection
                 .prepare_cached("UPDATE inbox SET visible_at = ?3 WHERE id = ?1 AND lease = ?2")?
-                .execute(params![event, token.0, until])?;
+                .execute(params![event, token.0, put_off_until(until)])?;
             ours(changed)
         })
         .await
@@ -235,6 +265,11 @@ fn ours(changed: usize) -> Result<(), LeaseError> {
     }
 }
 
+/// An event that was handed out or put off, even to a time before 1970: 0 is for those that never were.
+fn put_off_until(at: i64) -> i64 {
+    at.max(1)
+}
+
 /// How many more may be out.
 fn room(
     connection: &Connection,
@@ -245,11 +280,37 @@ fn room(
     let out: usize = connection
         .prepare_cached(
             "SELECT count(*) FROM inbox
-             WHERE consumer_id = ?1 AND state = 'waiting' AND lease IS NOT NULL AND visible_at > ?2",
+             WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at > ?2
+                 AND lease IS NOT NULL",
         )?
         .query_row([consumer, now], |row| row.get(0))?;
     Ok(terms.max_in_flight.saturating_sub(out))
 }
+
+/// What is handed out next: of those that were never out and of those that are back, the first.
+const NEXT: &str = "
+    SELECT id FROM (SELECT id FROM inbox
+        WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at = 0 ORDER BY id LIMIT ?3)
+    UNION ALL
+    SELECT id FROM (SELECT id FROM inbox
+        WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2
+        ORDER BY id LIMIT ?3)
+    ORDER BY id LIMIT ?3";
+
+/// The first that waits of each repository, found by going from one repository to the next; those that
+/// may be handed out, the first first.
+const NEXT_STRICT: &str = "
+    WITH RECURSIVE repository_of (did) AS (
+        SELECT (SELECT min(did) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting')
+        UNION ALL
+        SELECT (SELECT min(did) FROM inbox
+            WHERE consumer_id = ?1 AND state = 'waiting' AND did > repository_of.did)
+        FROM repository_of WHERE repository_of.did IS NOT NULL)
+    SELECT id FROM (SELECT (SELECT min(id) FROM inbox
+            WHERE consumer_id = ?1 AND state = 'waiting' AND did = repository_of.did) AS id
+        FROM repository_of WHERE repository_of.did IS NOT NULL) AS first
+    WHERE (SELECT visible_at FROM inbox WHERE inbox.id = first.id) <= ?2
+    ORDER BY id LIMIT ?3";
 
 fn next(
     connection: &Connection,
@@ -258,21 +319,7 @@ fn next(
     strict: bool,
     now: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    let query = match strict {
-        false => {
-            "SELECT id FROM inbox WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at <= ?2
-             ORDER BY id LIMIT ?3"
-        }
-        true => {
-            "SELECT id FROM inbox AS event
-             WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at <= ?2 AND NOT EXISTS (
-                 SELECT 1 FROM inbox AS earlier
-                 WHERE earlier.consumer_id = ?1 AND earlier.state = 'waiting' AND earlier.did = event.did
-                     AND earlier.id < event.id)
-             ORDER BY id LIMIT ?3"
-        }
-    };
-    let mut statement = connection.prepare_cached(query)?;
+    let mut statement = connection.prepare_cached(if strict { NEXT_STRICT } else { NEXT })?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let ids = statement.query_map([consumer, now, count], |row| row.get(0))?;
     Ok(ids.collect::<rusqlite::Result<_>>()?)

@@ -1,7 +1,7 @@
 //! Looking into the inbox, and what a person does with dead events.
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::{Change, Event, Received};
 use crate::consumer::Consumer;
@@ -30,7 +30,7 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT * FROM inbox WHERE consumer_id = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
             )?;
-            let rows = statement.query_map(params![id, state, after, limit], waiting)?;
+            let rows = statement.query_map(params![id, state, after, limit], received)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
@@ -86,15 +86,7 @@ impl Store {
     }
 }
 
-pub(super) fn one(connection: &Connection, id: i64) -> Result<Option<Received>, StoreError> {
-    let found = connection
-        .prepare_cached("SELECT * FROM inbox WHERE id = ?1")?
-        .query_row([id], waiting)
-        .optional()?;
-    Ok(found)
-}
-
-fn waiting(row: &Row<'_>) -> rusqlite::Result<Received> {
+pub(super) fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
     Ok(Received {
         id: row.get("id")?,
         event: event(row)?,

@@ -1,6 +1,8 @@
 //! From the stream into the inbox: events, heads and cursor in one transaction (promise P5).
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
 
 use super::Event;
 use crate::consumer::{Consumer, RepositoryHead};
@@ -11,7 +13,8 @@ use crate::store::Store;
 /// One commit, as it is taken in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
-    /// Its repository's state after it; `None` if it was not verified, and moves nothing.
+    /// Its repository's state after it; `None` if it was not verified: then it is dropped if a newer one
+    /// is known, and makes only others like it be dropped.
     pub head: Option<RepositoryHead>,
     /// Its events, in their order.
     pub events: Vec<Event>,
@@ -36,10 +39,10 @@ impl Store {
     pub async fn take_in(
         &self,
         consumer: &Consumer,
-        intake: Intake,
+        intake: impl Into<Arc<Intake>>,
         now: i64,
     ) -> Result<u64, StoreError> {
-        let id = consumer.id;
+        let (id, intake) = (consumer.id, intake.into());
         self.write("take_in", Durability::Process, move |connection| {
             let mut new = 0;
             for commit in &intake.commits {
@@ -65,24 +68,13 @@ fn take_in(
     commit: &Commit,
     now: i64,
 ) -> Result<u64, StoreError> {
-    if let Some(head) = &commit.head {
-        let known: Option<String> = connection
-            .prepare_cached("SELECT rev FROM repository WHERE consumer_id = ?1 AND did = ?2")?
-            .query_row(params![consumer, head.did.as_str()], |row| row.get(0))
-            .optional()?;
-        // TIDs sort as text as they do as numbers.
-        if known.is_some_and(|known| known >= head.rev.to_string()) {
-            return Ok(0);
-        }
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO repository VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![
-                consumer,
-                head.did.as_str(),
-                head.rev.to_string(),
-                head.data.to_string(),
-                now
-            ])?;
+    let new = match (&commit.head, commit.events.first()) {
+        (Some(head), _) => verified(connection, consumer, head, now)?,
+        (None, Some(event)) => relayed(connection, consumer, event)?,
+        (None, None) => false,
+    };
+    if !new {
+        return Ok(0);
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO inbox (consumer_id, did, collection, rkey, action, rev, cid, commit_cid, record, trust,
@@ -110,4 +102,40 @@ fn take_in(
         ])?;
     }
     Ok(u64::try_from(commit.events.len()).unwrap_or(u64::MAX))
+}
+
+/// Moves a repository's head; false if the commit is not newer.
+fn verified(
+    connection: &Connection,
+    consumer: i64,
+    head: &RepositoryHead,
+    now: i64,
+) -> Result<bool, StoreError> {
+    // TIDs sort as text as they do as numbers.
+    let moved = connection
+        .prepare_cached(
+            "INSERT INTO repository VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET rev = ?3, data = ?4, at = ?5 WHERE rev < ?3",
+        )?
+        .execute(params![
+            consumer,
+            head.did.as_str(),
+            head.rev.to_string(),
+            head.data.to_string(),
+            now
+        ])?;
+    Ok(moved > 0)
+}
+
+/// The same for a commit that a relay vouches for: its word never makes a verified one be dropped.
+fn relayed(connection: &Connection, consumer: i64, event: &Event) -> Result<bool, StoreError> {
+    let (did, rev) = (event.did.as_str(), event.rev.to_string());
+    let moved = connection
+        .prepare_cached(
+            "INSERT INTO relayed SELECT ?1, ?2, ?3
+             WHERE NOT EXISTS (SELECT 1 FROM repository WHERE consumer_id = ?1 AND did = ?2 AND rev >= ?3)
+             ON CONFLICT DO UPDATE SET rev = ?3 WHERE rev < ?3",
+        )?
+        .execute(params![consumer, did, rev])?;
+    Ok(moved > 0)
 }

@@ -22,6 +22,13 @@ CREATE TABLE repository (       -- the newest commit of each repository that a c
     PRIMARY KEY (consumer_id, did)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE relayed (          -- the newest commit of each repository that a consumer took on a relay's word
+    consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
+    did         TEXT NOT NULL,
+    rev         TEXT NOT NULL,   -- only for dropping others like it
+    PRIMARY KEY (consumer_id, did)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE inbox (            -- events that are not acknowledged yet; an acknowledged one is gone from here
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they are delivered first
     consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
@@ -32,7 +39,6 @@ CREATE TABLE inbox (            -- events that are not acknowledged yet; an ackn
     rev         TEXT NOT NULL,
     cid         TEXT,            -- of the record; null for a delete
     commit_cid  TEXT NOT NULL,
-    record      BLOB,            -- DAG-CBOR as it was signed; null for a delete
     trust       TEXT,            -- null: the record cannot be read, and `undecodable` says why
     continuity  TEXT,
     undecodable TEXT,
@@ -42,9 +48,14 @@ CREATE TABLE inbox (            -- events that are not acknowledged yet; an ackn
     received_at INTEGER NOT NULL,
     state       TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
     attempts    INTEGER NOT NULL DEFAULT 0, -- how often it was handed out
-    visible_at  INTEGER NOT NULL DEFAULT 0, -- not handed out before this: it is with somebody, or was put off
+    visible_at  INTEGER NOT NULL DEFAULT 0, -- not handed out before this: it is with somebody, or was put off; 0: at once
     lease       INTEGER,         -- who has it; null if nobody
-    reason      TEXT             -- dead: why
+    reason      TEXT,            -- dead: why
+    -- Last, so that what is before it is read without it.
+    record      BLOB             -- DAG-CBOR as it was signed; null for a delete
 ) STRICT;
-CREATE INDEX inbox_next ON inbox (consumer_id, id) WHERE state = 'waiting';
+-- Each question is answered out of one of these, however much waits.
+CREATE INDEX inbox_fresh ON inbox (consumer_id, id) WHERE state = 'waiting' AND visible_at = 0;
+CREATE INDEX inbox_out ON inbox (consumer_id, visible_at, lease, attempts) WHERE state = 'waiting' AND visible_at > 0;
+CREATE INDEX inbox_of_repository ON inbox (consumer_id, did, id) WHERE state = 'waiting';
 CREATE INDEX inbox_dead ON inbox (consumer_id, id) WHERE state = 'dead';

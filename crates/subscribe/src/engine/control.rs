@@ -26,7 +26,7 @@ impl Engine {
                 tracing::warn!(%host, name, message, "the host says that we were away for too long: older events are gone from its stream");
             }
             Ok(Frame::Error(error)) if error.error == "FutureCursor" => {
-                let error = "FutureCursor: our cursor is beyond its newest event. It was reset or replaced: start again with --from live or --from start".to_owned();
+                let error = "FutureCursor: our cursor is beyond its newest event. It was reset or replaced: start again with --from live or --from start; a durable watch, under another name".to_owned();
                 self.questions.push_back(Output::Stop { source, error });
             }
             Ok(Frame::Error(error)) => {

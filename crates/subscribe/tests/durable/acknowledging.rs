@@ -14,11 +14,14 @@ async fn what_is_given_back_comes_again() {
     let mut inbox = stage.inbox(&store).await;
     let one = next(&mut inbox).await;
     one.nak(Duration::ZERO).await.unwrap();
-    let two = next(&mut inbox).await;
-    assert_eq!(text(&two), "two");
-    two.ack().await.unwrap();
     let again = next(&mut inbox).await;
     assert_eq!((text(&again).as_str(), again.attempts()), ("one", 2));
+    again.nak(Duration::from_millis(200)).await.unwrap();
+    let two = next(&mut inbox).await;
+    assert_eq!(text(&two), "two", "the first is not there yet");
+    two.ack().await.unwrap();
+    let again = next(&mut inbox).await;
+    assert_eq!((text(&again).as_str(), again.attempts()), ("one", 3));
     again.ack().await.unwrap();
 }
 
@@ -38,7 +41,7 @@ async fn what_is_handed_out_too_often_is_dead_and_can_be_delivered_again() {
             _ => leased.ack().await.unwrap(),
         }
     }
-    assert_eq!(seen, ["poison", "fine", "poison"]);
+    assert_eq!(seen, ["poison", "poison", "fine"]);
     stage.write(&["after"]).await;
     assert_eq!(take(&mut inbox, 1).await, ["after"]);
     let consumer = inbox.consumer().clone();
@@ -75,14 +78,22 @@ async fn what_takes_too_long_is_somebody_elses() {
     let first = next(&mut inbox).await;
     let second = next(&mut inbox).await;
     assert_eq!((first.id(), second.attempts()), (second.id(), 2));
-    // Both are of one process, which has one token: a lease of another process has another.
+    // Also within one process: the second works on it, and the first has nothing more to say.
+    for late in [
+        first.clone().ack().await,
+        first.clone().nak(Duration::ZERO).await,
+        first.clone().term("late").await,
+        first.clone().ack_with(|_| Ok(())).await,
+        first.progress().await,
+    ] {
+        let error = late.unwrap_err();
+        assert!(matches!(error, LeaseError::Lost), "{error}");
+    }
     let mut elsewhere = stage.inbox(&stage.store()).await;
     let third = next(&mut elsewhere).await;
     assert_eq!((third.id(), third.attempts()), (first.id(), 3));
-    for late in [first, second] {
-        let error = late.ack().await.unwrap_err();
-        assert!(matches!(error, LeaseError::Lost), "{error}");
-    }
+    let error = second.ack().await.unwrap_err();
+    assert!(matches!(error, LeaseError::Lost), "{error}");
     third.ack().await.unwrap();
 }
 
@@ -151,4 +162,48 @@ async fn strict_waits_for_the_one_before() {
     assert_eq!(text(&one), "one");
     one.nak(Duration::ZERO).await.unwrap();
     assert_eq!(take(&mut inbox, 2).await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_waits_behind_slow_work_is_not_held_against_it() {
+    const MESSAGES: usize = 12;
+    let stage = Stage::new().await;
+    let texts: Vec<String> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    stage.write(&texts).await;
+    let store = stage.store();
+    let wait = Duration::from_millis(400);
+    let durable = stage.durable(&store).ack_wait(wait).max_deliver(2);
+    let mut inbox = durable.start().await.unwrap();
+    for text_of in texts {
+        let leased = next(&mut inbox).await;
+        assert_eq!((text(&leased).as_str(), leased.attempts()), (text_of, 1));
+        // The work takes its time; all of them together take many times what one may.
+        tokio::time::sleep(wait / 3).await;
+        leased
+            .ack()
+            .await
+            .expect("its time began when it was handed out");
+    }
+    let consumer = inbox.consumer();
+    let dead = store.inbox(consumer, true, 0, 10).await.unwrap();
+    assert!(dead.is_empty(), "nobody has failed: {dead:?}");
+}
+
+#[tokio::test]
+async fn the_next_comes_when_one_is_acknowledged() {
+    let stage = Stage::new().await;
+    stage.write(&["one", "two"]).await;
+    let store = stage.store();
+    // The stream ends while the first is out: the second is still handed out.
+    let durable = stage.durable_idle(&store, Duration::from_millis(100));
+    let mut inbox = durable.max_in_flight(1).start().await.unwrap();
+    let one = next(&mut inbox).await;
+    let waited = tokio::time::timeout(Duration::from_secs(1), inbox.next()).await;
+    assert!(waited.is_err(), "one at a time, and it is no end");
+    one.ack().await.unwrap();
+    let two = next(&mut inbox).await;
+    assert_eq!(text(&two), "two");
+    two.ack().await.unwrap();
+    assert!(inbox.next().await.unwrap().is_none());
 }

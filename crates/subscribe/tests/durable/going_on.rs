@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use atcomms_subscribe::From;
-
 use crate::stage::{Stage, next, take, text};
 
 #[tokio::test]
@@ -74,20 +72,8 @@ async fn it_ends_when_the_sources_are_silent_and_all_is_handed_out() {
     let stage = Stage::new().await;
     stage.write(&["one"]).await;
     let store = stage.store();
-    let plc = stage.devnet.plc_url().parse().unwrap();
-    let resolver = atcomms_identity::Resolver::builder()
-        .plc(plc)
-        .allow_loopback(true)
-        .build();
-    let source = atcomms_subscribe::Source::firehose(stage.devnet.pds()[0].url()).unwrap();
-    let mut inbox = atcomms_subscribe::Subscriber::new(resolver)
-        .source(source)
-        .from(From::Start)
-        .idle(Duration::from_millis(200))
-        .durable(store.clone(), "idle")
-        .start()
-        .await
-        .unwrap();
+    let durable = stage.durable_idle(&store, Duration::from_millis(200));
+    let mut inbox = durable.start().await.unwrap();
     let leased = next(&mut inbox).await;
     assert_eq!((text(&leased).as_str(), leased.attempts()), ("one", 1));
     leased.ack().await.unwrap();

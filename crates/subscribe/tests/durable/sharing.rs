@@ -43,3 +43,22 @@ async fn another_feeds_when_the_first_is_gone() {
     stage.write(&["two"]).await;
     assert_eq!(take(&mut b, 1).await, ["two"], "now it feeds itself");
 }
+
+#[tokio::test]
+async fn what_one_works_on_keeps_nothing_from_the_other() {
+    let stage = Stage::new().await;
+    let texts: Vec<String> = (0..20).map(|n| format!("message {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    stage.write(&texts).await;
+    let (store_a, store_b) = (stage.store(), stage.store());
+    let mut a = stage.inbox(&store_a).await;
+    let first = next(&mut a).await;
+    let mut b = stage.inbox(&store_b).await;
+    assert_eq!(
+        take(&mut b, texts.len() - 1).await,
+        texts[1..],
+        "the first works on one, and the second has the rest"
+    );
+    assert!(a.is_feeding() && !b.is_feeding());
+    first.ack().await.unwrap();
+}

@@ -41,14 +41,23 @@ impl Stage {
         Store::open(self.folder.path().join("store.sqlite3")).unwrap()
     }
 
-    /// A durable consumer, from the start of the stream.
-    pub(crate) fn durable(&self, store: &Store) -> Durable {
+    /// A subscriber, from the start of the stream.
+    pub(crate) fn subscriber(&self) -> Subscriber {
         let plc = self.devnet.plc_url().parse().unwrap();
         let resolver = Resolver::builder().plc(plc).allow_loopback(true).build();
         Subscriber::new(resolver)
             .source(Source::firehose(self.devnet.pds()[0].url()).unwrap())
             .from(From::Start)
-            .durable(store.clone(), "tests")
+    }
+
+    /// A durable consumer.
+    pub(crate) fn durable(&self, store: &Store) -> Durable {
+        self.subscriber().durable(store.clone(), "tests")
+    }
+
+    /// The same, which ends when the stream is silent for so long.
+    pub(crate) fn durable_idle(&self, store: &Store, idle: Duration) -> Durable {
+        self.subscriber().idle(idle).durable(store.clone(), "tests")
     }
 
     pub(crate) async fn inbox(&self, store: &Store) -> Inbox {
