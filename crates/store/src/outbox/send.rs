@@ -71,7 +71,8 @@ impl Store {
     }
 
     /// Notes that these entries are about to be sent, for so many points: until [`settle`](Self::settle)
-    /// says otherwise, nobody knows what became of them. Survives a killed process, and where one of
+    /// says otherwise, nobody knows what became of them. Returns the numbers of those that are still to
+    /// be sent: others were given up, or gave way to a later write, since they were read. Survives a killed process, and where one of
     /// them changes what is there, a power loss: a creation that was forgotten is found by its key and
     /// its CID. Cancel safe.
     ///
@@ -83,7 +84,7 @@ impl Store {
         entries: &[Entry],
         points: u64,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<i64>, StoreError> {
         let did = did.clone();
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let durability = match entries.iter().all(|entry| entry.action == Action::Create) {
@@ -92,12 +93,19 @@ impl Store {
         };
         self.write("sent", durability, move |connection| {
             let mut statement = connection.prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2 WHERE id = ?1",
+                "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2
+                 WHERE id = ?1 AND state = 'pending'",
             )?;
+            let mut sent = Vec::new();
             for id in ids {
-                statement.execute([id, now])?;
+                if statement.execute([id, now])? > 0 {
+                    sent.push(id);
+                }
             }
-            bucket::spend(connection, &did, Pool::Writes, points, now)
+            if points > 0 {
+                bucket::spend(connection, &did, Pool::Writes, points, now)?;
+            }
+            Ok(sent)
         })
         .await
     }
