@@ -6,10 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod batch;
 mod download;
+mod limits;
 mod login;
 mod odd_answers;
+mod odd_blobs;
+mod odd_reads;
 mod pds;
+mod raw;
+mod repository;
 mod session;
 mod settle;
 mod upload;
