@@ -8,6 +8,7 @@
 
 mod batch;
 mod download;
+mod fairness;
 mod limits;
 mod login;
 mod odd_answers;
@@ -18,5 +19,6 @@ mod raw;
 mod repository;
 mod session;
 mod settle;
+mod shared;
 mod upload;
 mod wire;
