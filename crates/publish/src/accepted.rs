@@ -103,11 +103,12 @@ impl<T> Accepted<T> {
         self.progress.borrow().clone()
     }
 
-    /// Waits until it is further than at the last call of [`progress`](Self::progress) or of this.
+    /// Waits until it is further than it was when this was called last, or else when it was accepted.
     /// Cancel safe.
     ///
     /// # Errors
-    /// [`PublishError::Closed`] if the publisher is gone.
+    /// [`PublishError::Closed`] if the publisher is gone or was shut down, or if nothing will change any
+    /// more.
     pub async fn changed(&mut self) -> Result<Progress, PublishError> {
         let closed = || PublishError::Closed {
             uri: self.uri.clone(),

@@ -100,6 +100,14 @@ pub(crate) fn refusal(
             name,
             message,
         },
+        // What stands before the PDS refuses by size in words of its own.
+        () if status == StatusCode::PAYLOAD_TOO_LARGE => XrpcError::Refused {
+            pds,
+            method,
+            status: number,
+            name: "PayloadTooLarge".to_owned(),
+            message,
+        },
         () => {
             let found = format!("status {number} and {}", page(headers));
             XrpcError::NotXrpc { pds, method, found }
@@ -206,6 +214,8 @@ mod tests {
             error(429, "text/html", ""),
             XrpcError::RateLimited { .. }
         ));
+        let large = error(413, "text/html", "<html>");
+        assert_eq!(large.name(), Some("PayloadTooLarge"), "a proxy's: {large}");
         let missing = error(
             501,
             "application/json",

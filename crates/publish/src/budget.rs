@@ -126,13 +126,50 @@ impl Allowance {
                 more_at: None,
             };
         }
+        let least = match pool {
+            Pool::Writes => PUT_POINTS,
+            _ => 1,
+        };
         let tightest = buckets
             .iter()
-            .filter(|bucket| bucket.pool == pool)
+            // One that could never pay for anything counts something else.
+            .filter(|bucket| bucket.pool == pool && bucket.size >= least)
             .min_by_key(|bucket| (bucket.left(now), std::cmp::Reverse(bucket.resets_at)));
         Self {
             points: tightest.map_or(u64::MAX, |bucket| bucket.left(now)),
             more_at: tightest.and_then(|bucket| bucket.resets_at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atcomms_store::Told;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_limit_that_could_pay_for_nothing_counts_something_else() {
+        let store = Store::temporary().unwrap();
+        let did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap();
+        let told = |size| Told {
+            size,
+            window_s: 60,
+            left: 0,
+            resets_at: 60_000,
+        };
+        store.tell(&did, Pool::Writes, told(1), 0).await.unwrap();
+        let allowed = async |pool| {
+            let buckets = store.buckets(&did).await.unwrap();
+            Allowance::of(&Server::with_limits(true), &buckets, pool, 0).points
+        };
+        assert_eq!(allowed(Pool::Writes).await, 5_000, "those that are assumed");
+        store
+            .tell(&did, Pool::Writes, told(PUT_POINTS), 0)
+            .await
+            .unwrap();
+        assert_eq!(allowed(Pool::Writes).await, 0, "this one is of points");
+        store.tell(&did, Pool::Blobs, told(1), 0).await.unwrap();
+        assert_eq!(allowed(Pool::Blobs).await, 0, "an upload is one point");
     }
 }

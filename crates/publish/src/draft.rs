@@ -9,7 +9,7 @@ use atcomms_lexicon::{
 };
 use atcomms_store::{Action, Blob, CopiedBlob, CopyError, Draft as Row, Key, MAX_PRIORITY};
 
-use crate::accepted::Accepted;
+use crate::accepted::{Accepted, FromEntry};
 use crate::attach::Attach;
 use crate::attachment::Attachment;
 use crate::publish_error::PublishError;
@@ -29,7 +29,7 @@ const SELF: &str = "self";
 
 #[derive(Debug)]
 pub(crate) struct Draft<R> {
-    publisher: Publisher,
+    pub(crate) publisher: Publisher,
     record: R,
     action: Action,
     pub(crate) key: Option<RecordKey>,
@@ -263,6 +263,16 @@ pub(crate) async fn accept_delete(
         priority: 0,
     };
     publisher.accept(row).await
+}
+
+/// Accepts, and waits for the outcome. The publisher is kept for as long: it is the one that sends.
+pub(crate) async fn awaited<T: FromEntry>(
+    publisher: Publisher,
+    accepting: impl Future<Output = Result<Accepted<T>, PublishError>>,
+) -> Result<T, PublishError> {
+    let outcome = accepting.await?.receipt().await;
+    drop(publisher);
+    outcome
 }
 
 /// The priority that a record of ours names.

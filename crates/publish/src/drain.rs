@@ -8,26 +8,28 @@
 mod attach;
 mod batch;
 mod doubt;
+mod hold;
+mod others;
 mod pace;
 mod send;
+mod strikes;
 mod trouble;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use atcomms_lexicon::Datetime;
 use atcomms_store::{Entry, Outcome, Outlook, Pool, Purpose, State, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::batch::{Batch, MAX_WRITES};
+use self::hold::{Hold, limited};
 use self::pace::Pace;
-use crate::accepted::Pending;
-use crate::budget::{Allowance, PUT_POINTS};
-use crate::clock::{millis, now, until};
+use self::strikes::Strikes;
+use crate::budget::Allowance;
+use crate::clock::{millis, now};
 use crate::own::Own;
 use crate::session::Session;
 use crate::waiters::Waiters;
@@ -41,9 +43,6 @@ const POLL_OTHERS: Duration = Duration::from_millis(50);
 /// How long to wait before the next look after the store failed: a full disk, say.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long to wait before the next try where somebody has to do something first, such as log in.
-const STUCK_PAUSE: Duration = Duration::from_secs(30);
-
 pub(crate) struct Drain {
     session: Session,
     store: Store,
@@ -54,8 +53,11 @@ pub(crate) struct Drain {
     pace: Pace,
     /// The most writes of a batch: less after one that failed, until the culprit is alone.
     cap: usize,
-    /// How often the PDS failed on an entry that was sent alone.
-    strikes: HashMap<i64, u32>,
+    strikes: Strikes,
+    /// When it is next looked at what other processes have made of entries that somebody here waits for.
+    next_look: Instant,
+    /// Up to which entry that was done last.
+    looked_at: i64,
 }
 
 /// What the publisher and its task tell each other.
@@ -87,16 +89,6 @@ enum Pass {
     Locked,
 }
 
-/// Why nothing is sent for now.
-struct Hold {
-    /// Until when (milliseconds since 1970).
-    until: i64,
-    reason: Option<String>,
-    stuck: bool,
-    /// The entries that were just tried.
-    tried: Vec<i64>,
-}
-
 /// What comes after one step.
 enum Next {
     Continue,
@@ -117,10 +109,15 @@ impl Drain {
             stop: stopping,
             pace: Pace::default(),
             cap: MAX_WRITES,
-            strikes: HashMap::new(),
+            strikes: Strikes::default(),
+            next_look: Instant::now(),
+            looked_at: 0,
         };
         let task = tokio::spawn(async move {
+            // However the task ends, nobody waits for it for ever.
+            let closing = Closing(drain.waiters.clone());
             drain.run().await;
+            drop(closing);
             done.send_replace(true);
         });
         Handle {
@@ -134,15 +131,9 @@ impl Drain {
     async fn run(mut self) {
         let mut seen = 0;
         while !self.is_stopping() {
-            let asked = self.signals.asked.load(Ordering::SeqCst);
-            let mut pass = self.pass(asked != seen).await;
+            let asked = self.asked();
+            let pass = self.pass(asked != seen).await;
             seen = asked;
-            // Whoever sends, what is settled is told: another process may have been faster.
-            if pass.is_ok()
-                && let Err(error) = self.look_at_others().await
-            {
-                pass = Err(error);
-            }
             let pass = match pass {
                 Ok(pass) => pass,
                 // The runtime is going down, and with it the store.
@@ -153,17 +144,13 @@ impl Drain {
                         until: now().saturating_add(millis(STORE_PAUSE)),
                         reason: Some(error.to_string()),
                         stuck: !matches!(error, StoreError::Busy),
-                        tried: Vec::new(),
                     })
                 }
             };
             match pass {
-                Pass::Done => {
-                    self.serve(asked);
-                    self.woken_within(POLL).await;
-                }
+                Pass::Done => self.rest(asked).await,
                 Pass::Wait(hold) => self.hold(hold, asked).await,
-                Pass::Locked => self.woken_within(POLL_OTHERS).await,
+                Pass::Locked => self.follow_others(asked).await,
             }
         }
     }
@@ -180,17 +167,11 @@ impl Drain {
         };
         let pds = self.session.pds().to_string();
         while !self.is_stopping() {
+            self.look_now_and_then().await?;
             let outlook = self.store.outlook(&did, &pds, now(), MAX_WRITES).await?;
             match (outlook.entries.is_empty(), outlook.due) {
                 (true, None) => break,
-                (true, Some(until)) => {
-                    return Ok(Pass::Wait(Hold {
-                        until,
-                        reason: None,
-                        stuck: false,
-                        tried: Vec::new(),
-                    }));
-                }
+                (true, Some(until)) => return Ok(Pass::Wait(Hold::until(until))),
                 (false, _) => {}
             }
             if let Next::Wait(hold) = self.step(outlook).await? {
@@ -223,7 +204,7 @@ impl Drain {
     }
 
     /// Stores what became of entries, and tells who waits for them.
-    async fn settle(&self, mut outcomes: Vec<(Entry, Outcome)>) -> Result<(), StoreError> {
+    async fn settle(&mut self, mut outcomes: Vec<(Entry, Outcome)>) -> Result<(), StoreError> {
         let now = now();
         let mut failed = self.store.settle(outcomes.clone(), now).await?;
         for (entry, outcome) in &mut outcomes {
@@ -232,12 +213,18 @@ impl Drain {
                     entry.state = State::Written;
                     (entry.rev, entry.commit) = (*rev, *commit);
                     entry.settled_at = Some(now);
+                    self.strikes.forget(entry.id);
                     self.own.written(entry);
                     self.waiters.settle(entry.id, Some(entry));
                 }
                 Outcome::Failed(why) => {
                     tracing::warn!(uri = %entry.uri(), reason = why.reason, "not written");
+                    self.strikes.forget(entry.id);
                     failed.push(entry.id);
+                }
+                Outcome::NotDone { reason, not_before }
+                | Outcome::InDoubt { reason, not_before } => {
+                    self.waiters.tried(entry, reason, *not_before);
                 }
                 _ => {}
             }
@@ -246,52 +233,13 @@ impl Drain {
         self.look_at(failed).await
     }
 
-    /// Waits, and tells everybody why, also who comes meanwhile.
-    async fn hold(&mut self, hold: Hold, asked: u64) {
-        let mut asked = asked;
-        loop {
-            let pending = Pending {
-                attempts: 0,
-                reason: hold.reason.clone(),
-                retry_at: Some(Datetime::from_unix_millis(hold.until)),
-                stuck: hold.stuck,
-            };
-            self.waiters.explain(&pending, &hold.tried);
-            self.serve(asked);
-            let left = until(hold.until);
-            if left.is_zero() || self.is_stopping() {
-                return;
-            }
-            let before = self.signals.asked.load(Ordering::SeqCst);
-            self.woken_within(left.min(POLL)).await;
-            if let Err(error) = self.look_at_others().await {
-                tracing::warn!(%error, "what others have sent is not known");
-            }
-            asked = self.signals.asked.load(Ordering::SeqCst);
-            // What comes while nothing stands in the way but the time of another entry goes at once.
-            if asked != before && hold.reason.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Takes in what other processes have made of entries that somebody here waits for.
-    async fn look_at_others(&self) -> Result<(), StoreError> {
-        self.look_at(self.waiters.ids()).await
-    }
-
-    /// Tells who waits for these entries what the store says of them.
-    async fn look_at(&self, ids: Vec<i64>) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        for (id, entry) in self.store.settled(ids).await? {
-            match entry.as_ref().and_then(|entry| entry.folded_into) {
-                Some(newer) => self.waiters.follow(id, newer),
-                None => self.waiters.settle(id, entry.as_ref()),
-            }
-        }
-        Ok(())
+    /// Waits while there is nothing to send.
+    async fn rest(&mut self, asked: u64) {
+        self.strikes.clear();
+        self.waiters.goes_on();
+        self.look_at_all().await;
+        self.serve(asked);
+        self.woken_within(POLL).await;
     }
 
     async fn woken_within(&mut self, pause: Duration) {
@@ -311,6 +259,10 @@ impl Drain {
             *served = asked.max(*served);
             more
         });
+    }
+
+    fn asked(&self) -> u64 {
+        self.signals.asked.load(Ordering::SeqCst)
     }
 
     fn is_stopping(&self) -> bool {
@@ -350,39 +302,11 @@ impl Drop for Handle {
     }
 }
 
-/// The rate limit is used up.
-fn limited(what: &str, allowance: Allowance) -> Hold {
-    let until = allowance
-        .more_at
-        .unwrap_or_else(|| now().saturating_add(millis(STUCK_PAUSE)));
-    Hold {
-        until,
-        reason: Some(format!(
-            "the rate limit of {what} is used up ({} points left, and a record takes {PUT_POINTS}): it goes on at {}",
-            allowance.points,
-            Datetime::from_unix_millis(until)
-        )),
-        stuck: false,
-        tried: Vec::new(),
-    }
-}
+/// Tells those who wait that nobody sends any more, when it is dropped.
+struct Closing(Arc<Waiters>);
 
-/// The PDS is out of order.
-fn wait(pause: Duration, reason: &str, tried: Vec<i64>) -> Hold {
-    Hold {
-        until: now().saturating_add(millis(pause)),
-        reason: Some(reason.to_owned()),
-        stuck: false,
-        tried,
-    }
-}
-
-/// Somebody has to do something first.
-fn stuck(reason: String, tried: Vec<i64>) -> Hold {
-    Hold {
-        until: now().saturating_add(millis(STUCK_PAUSE)),
-        reason: Some(reason),
-        stuck: true,
-        tried,
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

@@ -28,6 +28,10 @@ const COLLECTIONS: [&str; 5] = [
 /// A record is left alone this long after it has expired: clocks differ.
 const GRACE: Duration = Duration::from_secs(300);
 
+/// The most pages of a collection that are looked at, of 100 records each: more than a repository holds.
+/// A PDS that goes round in a circle would never end.
+const MAX_PAGES: usize = 100_000;
+
 /// How long the outbox remembers what was written: long enough to look up what was said last month.
 const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -76,7 +80,7 @@ impl Publisher {
         let before = now().saturating_sub(millis(GRACE));
         let mut expired = Vec::new();
         let mut cursor: Option<String> = None;
-        loop {
+        for _ in 0..MAX_PAGES {
             let page = pds::list_records(self.session(), collection, cursor.as_deref()).await;
             let page = page.map_err(|source| self.unlisted(collection, source))?;
             let old = |listed: &Listed| expires_at(listed).is_some_and(|at| at < before);
@@ -91,9 +95,10 @@ impl Publisher {
                 Some(next) if !page.records.is_empty() && Some(&next) != cursor.as_ref() => {
                     cursor = Some(next);
                 }
-                _ => return Ok(expired),
+                _ => break,
             }
         }
+        Ok(expired)
     }
 
     fn unlisted(&self, collection: &str, source: crate::XrpcError) -> PublishError {

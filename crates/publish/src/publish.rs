@@ -168,7 +168,8 @@ impl<R: Record> IntoFuture for Publish<R> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        async move { self.enqueue().await?.receipt().await }.boxed()
+        let publisher = self.0.publisher.clone();
+        draft::awaited(publisher, async move { self.enqueue().await }).boxed()
     }
 }
 
@@ -177,7 +178,8 @@ impl<R: Record> IntoFuture for Put<R> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        async move { self.enqueue().await?.receipt().await }.boxed()
+        let publisher = self.0.publisher.clone();
+        draft::awaited(publisher, async move { self.enqueue().await }).boxed()
     }
 }
 
@@ -186,6 +188,7 @@ impl IntoFuture for Delete {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        async move { self.enqueue().await?.receipt().await }.boxed()
+        let publisher = self.publisher.clone();
+        draft::awaited(publisher, async move { self.enqueue().await }).boxed()
     }
 }

@@ -121,7 +121,7 @@ impl Core {
     }
 
     /// The tokens that another process of this account has saved since, if it has.
-    async fn saved_by_another(&self) -> Option<Tokens> {
+    pub(crate) async fn saved_by_another(&self) -> Option<Tokens> {
         let saved = match self.stored(|store| store.load()).await {
             Ok(saved) => saved?,
             Err(error) => {

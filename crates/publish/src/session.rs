@@ -159,6 +159,11 @@ impl Session {
             .map_err(XrpcError::not_renewed)
     }
 
+    /// Whether another process has saved newer tokens than these: somebody has logged in again, say.
+    pub(crate) async fn is_renewed_by_another(&self) -> bool {
+        self.core().saved_by_another().await.is_some()
+    }
+
     /// The largest blob that the PDS is known to accept, in bytes, if it has refused one.
     pub(crate) fn blob_limit(&self) -> Option<u64> {
         let limit = self.0.blob_limit.load(Ordering::Relaxed);

@@ -105,14 +105,6 @@ pub enum StoreError {
         /// The hash of its bytes.
         cid: Cid,
     },
-    /// An entry of the outbox was given up, settled or folded by another task or process.
-    #[error(
-        "entry {id} of the outbox is not pending any more: see what is next, and go on with that"
-    )]
-    NotPending {
-        /// Its number.
-        id: i64,
-    },
     /// Anything else.
     #[error("the store failed: {0}")]
     Sqlite(String),

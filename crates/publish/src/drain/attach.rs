@@ -1,15 +1,17 @@
 //! Attachments, right before the write: uploaded, and described as the PDS describes them.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use atcomms_lexicon::{Cid, Map, Value, cid_for_cbor};
-use atcomms_store::{Entry, Pool, Server, StoreError};
+use atcomms_store::{Blob, Entry, Outcome, Pool, Server, StoreError};
 
 use super::batch::Batch;
 use super::doubt::failed;
-use super::trouble::{Trouble, trouble};
-use super::{Drain, Hold, Next, limited, stuck, wait};
+use super::hold::{Hold, limited, stuck, wait};
+use super::trouble::{Trouble, costs_nothing, named_wait, trouble};
+use super::{Drain, Next};
 use crate::attachment::Attachment;
 use crate::budget::Allowance;
 use crate::clock::{millis, now};
@@ -37,17 +39,17 @@ impl Drain {
         {
             let mut mime_types = HashMap::new();
             for blob in entry.blobs.clone() {
-                match self
-                    .have(&blob.cid, blob.size, &blob.mime_type, entry.uri().as_str())
-                    .await?
-                {
+                // Each may take its time.
+                if self.is_stopping() {
+                    return Ok(Err(Next::Continue));
+                }
+                match self.have(entry, &blob).await? {
                     Ok(mime_type) => drop(mime_types.insert(blob.cid, mime_type)),
-                    Err(Obstacle::Final(reason)) => {
-                        let outcome = failed(ATTACHMENT, reason, None);
-                        self.settle(vec![(entry.clone(), outcome)]).await?;
-                        return Ok(Err(Next::Continue));
+                    Err(Obstacle { outcome, hold }) => {
+                        let outcome = outcome.map(|outcome| (entry.clone(), outcome));
+                        self.settle(outcome.into_iter().collect()).await?;
+                        return Ok(Err(hold.map_or(Next::Continue, Next::Wait)));
                     }
-                    Err(Obstacle::Hold(hold)) => return Ok(Err(Next::Wait(hold))),
                 }
             }
             if let Some((record, cid)) = described(entry, &mime_types) {
@@ -65,88 +67,144 @@ impl Drain {
     /// Has the PDS have a blob; gives the MIME type that it says.
     async fn have(
         &mut self,
-        cid: &Cid,
-        size: u64,
-        mime_type: &str,
-        of: &str,
+        entry: &Entry,
+        blob: &Blob,
     ) -> Result<Result<String, Obstacle>, StoreError> {
         let (did, pds) = (self.session.did().clone(), self.session.pds().to_string());
         let since = now().saturating_sub(millis(RELIED_ON));
-        if let Some(known) = self.store.uploaded(&did, &pds, *cid, since).await? {
+        if let Some(known) = self.store.uploaded(&did, &pds, blob.cid, since).await? {
             return Ok(Ok(known));
         }
-        let name = format!("the attachment {cid} of {of}");
+        let name = format!("the attachment {} of {}", blob.cid, entry.uri());
         let server = self.store.server(&pds).await?;
-        if let Some(limit) = server.blob_limit.filter(|limit| size > *limit) {
-            return Ok(Err(Obstacle::Final(
-                too_large(name, size, limit).to_string(),
-            )));
+        if let Some(limit) = server.blob_limit.filter(|limit| blob.size > *limit) {
+            let reason = too_large(name, blob.size, limit).to_string();
+            return Ok(Err(Obstacle::fatal(reason)));
         }
         let allowance = Allowance::read(&self.store, &self.session, Pool::Blobs).await?;
         if allowance.points == 0 {
-            return Ok(Err(Obstacle::Hold(limited("uploads", allowance))));
+            // What has no attachments passes it.
+            let Hold { until, reason, .. } = limited("uploads", allowance);
+            return Ok(Err(Obstacle::aside(until, reason.unwrap_or_default())));
         }
-        self.store.spend(&did, Pool::Blobs, 1, now()).await?;
         self.store.reach("upload.before").await;
-        let file = self.store.blobs().file(cid);
-        let mut attachment = Attachment::copy(file, name, mime_type);
+        let file = self.store.blobs().file(&blob.cid);
+        let mut attachment = Attachment::copy(file, name, &blob.mime_type);
         let uploaded = upload(&self.session, &mut attachment).await;
         self.store.reach("upload.after").await;
+        let unsent = match &uploaded {
+            Ok(_) => false,
+            Err(UploadError::Xrpc { source, .. }) => costs_nothing(source),
+            Err(error) => matches!(error, UploadError::Unreadable { .. }),
+        };
+        if !unsent {
+            self.store.spend(&did, Pool::Blobs, 1, now()).await?;
+        }
         let (blob, limit) = match uploaded {
             Ok(uploaded) => uploaded,
-            Err(error) => return self.obstacle(error).await.map(Err),
+            Err(error) => return self.obstacle(entry.id, error).await.map(Err),
         };
         let told = limit.and_then(|limit| limit.told(now()));
         if let Some(told) = told {
             self.store.tell(&did, Pool::Blobs, told, now()).await?;
         }
         self.store
-            .note_uploaded(&did, &pds, *cid, blob.mime_type.clone(), now())
+            .note_uploaded(&did, &pds, blob.cid, blob.mime_type.clone(), now())
             .await?;
         Ok(Ok(blob.mime_type))
     }
 
-    async fn obstacle(&mut self, error: UploadError) -> Result<Obstacle, StoreError> {
-        if let UploadError::TooLarge { limit, .. } = &error {
-            let learnt = Server::with_blob_limit(*limit);
-            self.store
-                .note_server(self.session.pds().as_str(), learnt)
-                .await?;
-        }
-        let UploadError::Xrpc { source, .. } = &error else {
-            return Ok(Obstacle::Final(error.to_string()));
-        };
+    async fn obstacle(&mut self, id: i64, error: UploadError) -> Result<Obstacle, StoreError> {
         let reason = error.to_string();
-        let hold = |pause: Duration| Obstacle::Hold(wait(pause, &reason, Vec::new()));
-        Ok(match trouble(source) {
-            Trouble::Refused => Obstacle::Final(reason.clone()),
-            Trouble::Stuck => Obstacle::Hold(stuck(reason.clone(), Vec::new())),
-            Trouble::Away | Trouble::Unclear { .. } => hold(self.pace.failed()),
-            Trouble::Limited => {
-                let told = match &**source {
-                    XrpcError::RateLimited { limit, .. } => limit.as_ref(),
-                    _ => None,
-                };
-                match told.and_then(|limit| limit.told(now())) {
-                    Some(told) => {
-                        let until = told.resets_at;
-                        self.store
-                            .tell(self.session.did(), Pool::Blobs, told, now())
-                            .await?;
-                        hold(crate::clock::until(until))
+        let source = match error {
+            UploadError::Xrpc { source, .. } => source,
+            UploadError::TooLarge { limit, .. } => {
+                let learnt = Server::with_blob_limit(limit);
+                let pds = self.session.pds().as_str();
+                self.store.note_server(pds, learnt).await?;
+                return Ok(Obstacle::fatal(reason));
+            }
+            // Our own copy is there: the system has run out of something, or the disk is bad.
+            UploadError::Unreadable { source, .. } if source.kind() != ErrorKind::NotFound => {
+                return Ok(Obstacle::aside(self.strikes.failed(id), reason));
+            }
+            _ => return Ok(Obstacle::fatal(reason)),
+        };
+        Ok(match trouble(&source) {
+            Trouble::Refused => Obstacle::fatal(reason),
+            Trouble::Stuck => Obstacle::hold(stuck(reason)),
+            Trouble::Away => Obstacle::hold(wait(self.pace.failed(), &reason)),
+            Trouble::Limited => self.uploads_limited(&source, reason).await?,
+            Trouble::Unclear { answered } => {
+                let (not_before, pause) = match answered {
+                    true => (self.strikes.failed(id), self.pace.stumbled(Some(id))),
+                    false => {
+                        let pause = self.pace.failed();
+                        (self.strikes.unanswered(id, pause), Some(pause))
                     }
-                    None => hold(self.pace.failed()),
+                };
+                Obstacle {
+                    hold: pause.map(|pause| wait(pause, &reason)),
+                    ..Obstacle::aside(not_before, reason)
                 }
             }
         })
     }
+
+    /// A limit that the PDS names by its bucket is one of uploads; another may be of everything.
+    async fn uploads_limited(
+        &mut self,
+        error: &XrpcError,
+        reason: String,
+    ) -> Result<Obstacle, StoreError> {
+        let told = match error {
+            XrpcError::RateLimited { limit, .. } => limit.as_ref(),
+            _ => None,
+        };
+        let told = told.and_then(|limit| limit.told(now()));
+        let pause = self.pace.limited(named_wait(error));
+        let Some(told) = told else {
+            return Ok(Obstacle::hold(wait(pause, &reason)));
+        };
+        let did = self.session.did();
+        self.store.tell(did, Pool::Blobs, told, now()).await?;
+        let until = now().saturating_add(millis(pause));
+        Ok(Obstacle::aside(until, reason))
+    }
 }
 
 /// What keeps an attachment from being uploaded.
-enum Obstacle {
+struct Obstacle {
+    /// What that means for the entry.
+    outcome: Option<Outcome>,
+    /// What it means for all others.
+    hold: Option<Hold>,
+}
+
+impl Obstacle {
     /// Something that trying again does not mend.
-    Final(String),
-    Hold(Hold),
+    fn fatal(reason: String) -> Self {
+        Self {
+            outcome: Some(failed(ATTACHMENT, reason, None)),
+            hold: None,
+        }
+    }
+
+    /// Others pass the entry until then (milliseconds since 1970).
+    fn aside(not_before: i64, reason: String) -> Self {
+        Self {
+            outcome: Some(Outcome::NotDone { reason, not_before }),
+            hold: None,
+        }
+    }
+
+    /// All wait.
+    fn hold(hold: Hold) -> Self {
+        Self {
+            outcome: None,
+            hold: Some(hold),
+        }
+    }
 }
 
 /// The record with the MIME types that the PDS found, and its CID; `None` if there is nothing to fix any

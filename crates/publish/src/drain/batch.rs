@@ -52,10 +52,6 @@ impl Batch {
     pub(crate) fn points(&self) -> u64 {
         points_of(&self.entries)
     }
-
-    pub(crate) fn ids(&self) -> Vec<i64> {
-        self.entries.iter().map(|entry| entry.id).collect()
-    }
 }
 
 /// What a request with these writes costs. A lone creation goes as putRecord, which costs less.

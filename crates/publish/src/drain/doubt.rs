@@ -1,11 +1,14 @@
 //! What became of writes whose answer was lost: their keys are read back.
 
+use std::time::Duration;
+
 use atcomms_lexicon::Cid;
 use atcomms_store::{Action, Entry, Failed, Outcome, StoreError};
 use futures::StreamExt;
 
-use super::trouble::{Trouble, trouble};
-use super::{Drain, Hold, Next, stuck, wait};
+use super::hold::{Hold, stuck, wait};
+use super::trouble::{Trouble, named_wait, trouble};
+use super::{Drain, Next};
 use crate::error::XrpcError;
 use crate::pds::Place;
 use crate::publish_error::{KEY_TAKEN, SWAP_FAILED};
@@ -13,9 +16,6 @@ use crate::read_back::read_back;
 
 /// Keys that are read at once. Reading costs no points.
 const AT_ONCE: usize = 8;
-
-/// So often the PDS may fail on an entry that is sent alone. With the pauses between, about an hour.
-const MAX_STRIKES: u32 = 16;
 
 /// Why an entry waits whose process died after it was sent.
 const LOST: &str = "its answer was lost, and it is not there: it is sent again";
@@ -29,31 +29,40 @@ impl Drain {
         let doubts = entries
             .into_iter()
             .filter(|entry| entry.doubt_since.is_some());
-        let session = &self.session;
-        let found: Vec<(Entry, Result<Option<Cid>, XrpcError>)> =
-            futures::stream::iter(doubts.map(|entry| async move {
-                let found = read_back(session, &Place::of(&entry)).await;
+        let session = self.session.clone();
+        let mut reading = futures::stream::iter(doubts.map(|entry| {
+            let session = session.clone();
+            async move {
+                let found = read_back(&session, &Place::of(&entry)).await;
                 (entry, found)
-            }))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+            }
+        }))
+        .buffered(AT_ONCE);
         let mut outcomes = Vec::new();
-        let mut failed = None;
-        for (entry, found) in found {
+        let mut hold = None;
+        while let Some((entry, found)) = reading.next().await {
             match found {
                 Ok(found) => {
                     let outcome = self.known(&entry, found);
                     outcomes.push((entry, outcome));
                 }
-                Err(error) => failed = Some((entry.id, error)),
+                Err(error) => {
+                    let (not_before, stop) = self.unread(entry.id, &error);
+                    hold = stop;
+                    if let Some(not_before) = not_before {
+                        let reason = error.to_string();
+                        outcomes.push((entry, Outcome::InDoubt { reason, not_before }));
+                    }
+                }
+            }
+            // The rest would go the same way.
+            if hold.is_some() || self.is_stopping() {
+                break;
             }
         }
+        drop(reading);
         self.settle(outcomes).await?;
-        match failed {
-            Some((id, error)) => Ok(Next::Wait(self.trouble_in_reading(id, &error))),
-            None => Ok(Next::Continue),
-        }
+        Ok(hold.map_or(Next::Continue, Next::Wait))
     }
 
     /// What it means that a key holds this.
@@ -66,7 +75,6 @@ impl Drain {
             reason: entry.reason.clone().unwrap_or_else(|| LOST.to_owned()),
             not_before: entry.not_before,
         };
-        let strikes = self.strikes.get(&entry.id).copied().unwrap_or(0);
         match (entry.action, found, entry.swap) {
             (Action::Create | Action::Put, Some(found), _) if Some(found) == entry.cid => written,
             (Action::Delete, None, _) => written,
@@ -80,23 +88,41 @@ impl Drain {
                 "what it was to replace has changed".to_owned(),
                 found,
             ),
-            _ if strikes >= MAX_STRIKES => failed(
-                UNWRITABLE,
-                format!(
-                    "the PDS failed on it {strikes} times ({})",
-                    entry.reason.as_deref().unwrap_or("without a word")
+            _ => match self.strikes.too_many(entry.id) {
+                Some(times) => failed(
+                    UNWRITABLE,
+                    format!(
+                        "the PDS failed on it {times} times ({})",
+                        entry.reason.as_deref().unwrap_or("without a word")
+                    ),
+                    None,
                 ),
-                None,
-            ),
-            _ => again(),
+                None => again(),
+            },
         }
     }
 
-    /// What is to be waited for if not even reading works.
-    fn trouble_in_reading(&mut self, id: i64, error: &XrpcError) -> Hold {
+    /// Not even reading works: until when this one entry is set aside, if it is about that, and what
+    /// all wait for, if it is about all.
+    fn unread(&mut self, id: i64, error: &XrpcError) -> (Option<i64>, Option<Hold>) {
+        let reason = error.to_string();
         match trouble(error) {
-            Trouble::Stuck | Trouble::Refused => stuck(error.to_string(), vec![id]),
-            _ => wait(self.pace.failed(), &error.to_string(), Vec::new()),
+            Trouble::Refused | Trouble::Unclear { answered: true } => {
+                let not_before = self.strikes.unanswered(id, Duration::ZERO);
+                let pause = self.pace.stumbled(Some(id));
+                (Some(not_before), pause.map(|pause| wait(pause, &reason)))
+            }
+            Trouble::Unclear { answered: false } => {
+                let pause = self.pace.failed();
+                let not_before = self.strikes.unanswered(id, pause);
+                (Some(not_before), Some(wait(pause, &reason)))
+            }
+            Trouble::Stuck => (None, Some(stuck(reason))),
+            Trouble::Limited => {
+                let pause = self.pace.limited(named_wait(error));
+                (None, Some(wait(pause, &reason)))
+            }
+            Trouble::Away => (None, Some(wait(self.pace.failed(), &reason))),
         }
     }
 }

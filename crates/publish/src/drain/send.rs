@@ -7,61 +7,87 @@ use atcomms_store::{Action, Entry, Outcome, Pool, Server, StoreError};
 
 use super::batch::{Batch, MAX_WRITES};
 use super::doubt::failed;
-use super::trouble::{Trouble, trouble};
-use super::{Drain, Next, stuck, wait};
+use super::hold::{stuck, wait};
+use super::trouble::{Trouble, costs_nothing, named_wait, trouble};
+use super::{Drain, Next};
 use crate::RateLimit;
-use crate::clock::{millis, now};
+use crate::clock::now;
 use crate::error::XrpcError;
 use crate::pds::{self, BatchWrite, Place, Swap, Written};
 use crate::publish_error::CID_MISMATCH;
 use crate::read_back::read_back;
-
-/// The first pause after the PDS failed on one entry alone, during which others pass it; it doubles.
-const FIRST_STRIKE: Duration = Duration::from_secs(1);
-
-/// The longest such pause.
-const LONGEST_STRIKE: Duration = Duration::from_secs(300);
 
 /// What a request gave: for each write the CID by the PDS's word.
 type Answer = Result<(Written, Vec<Option<Cid>>), XrpcError>;
 
 impl Drain {
     /// Sends a batch and stores what became of it.
-    pub(super) async fn send(&mut self, batch: Batch, server: Server) -> Result<Next, StoreError> {
-        let did = self.session.did().clone();
-        // Points are counted where the PDS counts them.
-        let points = match server.limited {
-            Some(false) => 0,
-            _ => batch.points(),
-        };
-        let marked = self.store.mark_sent(&did, &batch.entries, points, now());
-        match marked.await {
-            // One of them was replaced or given up since the look: what is next is another batch.
-            Err(StoreError::NotPending { .. }) => return Ok(Next::Continue),
-            marked => marked?,
+    pub(super) async fn send(
+        &mut self,
+        mut batch: Batch,
+        server: Server,
+    ) -> Result<Next, StoreError> {
+        // Points are counted below, once it is known that they may have been spent.
+        let pending = self.store.mark_sent(&batch.entries, now()).await?;
+        batch.entries.retain(|entry| pending.contains(&entry.id));
+        if batch.entries.is_empty() {
+            return Ok(Next::Continue);
+        }
+        for entry in &mut batch.entries {
+            entry.attempts = entry.attempts.saturating_add(1);
         }
         self.store.reach("write.before").await;
         let answer = self.request(&batch.entries).await;
         self.store.reach("write.after").await;
+        self.count(batch.points(), &answer, server).await?;
         self.hear(&answer, server).await?;
         match answer {
             Ok((written, cids)) => {
                 self.pace.succeeded();
+                self.waiters.goes_on();
+                self.strikes.carried_out();
                 self.cap = self.cap.saturating_mul(2).min(MAX_WRITES);
-                let outcomes = batch.entries.into_iter().enumerate().map(|(index, entry)| {
-                    let said = cids.get(index).copied().flatten();
-                    let outcome = confirmed(&entry, said, &written);
-                    (entry, outcome)
-                });
-                let outcomes: Vec<_> = outcomes.collect();
-                for (entry, _) in &outcomes {
-                    self.strikes.remove(&entry.id);
-                }
+                let outcomes = self.carried_out(batch, &written, &cids);
                 self.settle(outcomes).await?;
                 Ok(Next::Continue)
             }
             Err(error) => self.unanswered(batch, &error).await,
         }
+    }
+
+    /// What a good answer says of each write.
+    fn carried_out(
+        &mut self,
+        batch: Batch,
+        written: &Written,
+        cids: &[Option<Cid>],
+    ) -> Vec<(Entry, Outcome)> {
+        // One that is shorter than what was asked for does not say which of them it is about.
+        let says_all = cids.len() == batch.entries.len();
+        let outcomes = batch.entries.into_iter().enumerate().map(|(index, entry)| {
+            let said = cids.get(index).copied().flatten().filter(|_| says_all);
+            let outcome = match said {
+                None if entry.action != Action::Delete => Outcome::InDoubt {
+                    reason: UNCONFIRMED.to_owned(),
+                    not_before: self.strikes.failed(entry.id),
+                },
+                _ => confirmed(&entry, said, written),
+            };
+            (entry, outcome)
+        });
+        outcomes.collect()
+    }
+
+    /// Counts the points of a request, where the PDS counts them and it came so far.
+    async fn count(&self, points: u64, answer: &Answer, server: Server) -> Result<(), StoreError> {
+        if matches!(answer, Err(error) if costs_nothing(error)) {
+            return Ok(());
+        }
+        if server.limited == Some(false) {
+            return Ok(());
+        }
+        let did = self.session.did();
+        self.store.spend(did, Pool::Writes, points, now()).await
     }
 
     async fn request(&self, entries: &[Entry]) -> Answer {
@@ -114,154 +140,136 @@ impl Drain {
     /// There is no good answer: what that means for each write, and for what comes next.
     async fn unanswered(&mut self, batch: Batch, error: &XrpcError) -> Result<Next, StoreError> {
         let reason = error.to_string();
-        let ids = batch.ids();
-        tracing::debug!(did = %self.session.did(), writes = ids.len(), %error, "not written");
+        let alone = match batch.entries.as_slice() {
+            [entry] => Some(entry.id),
+            _ => None,
+        };
+        tracing::debug!(did = %self.session.did(), writes = batch.entries.len(), %error, "not written");
+        let held = |pause| Next::Wait(wait(pause, &reason));
         let (outcomes, next) = match trouble(error) {
-            Trouble::Away => (
-                not_done(batch, &reason, 0),
-                Next::Wait(wait(self.pace.failed(), &reason, ids)),
-            ),
+            Trouble::Away => (not_done(batch, &reason), held(self.pace.failed())),
             Trouble::Limited => {
-                let next = self.limited(error, &reason, ids).await?;
-                (not_done(batch, &reason, 0), next)
+                let pause = self.pace.limited(named_wait(error));
+                (not_done(batch, &reason), held(pause))
             }
-            Trouble::Stuck => (not_done(batch, &reason, 0), Next::Wait(stuck(reason, ids))),
+            Trouble::Stuck => (not_done(batch, &reason), Next::Wait(stuck(reason.clone()))),
             Trouble::Refused => (self.refused(batch, error).await, Next::Continue),
             Trouble::Unclear { answered } => {
-                let outcomes = self.unclear(batch, answered, &reason).await;
                 let pause = match answered {
-                    true => self.pace.stumbled(),
+                    true => self.pace.stumbled(alone),
                     false => Some(self.pace.failed()),
                 };
-                let next = pause.map_or(Next::Continue, |pause| {
-                    Next::Wait(wait(pause, &reason, ids))
-                });
-                (outcomes, next)
+                let outcomes = match answered {
+                    true => self.answered(batch, &reason).await,
+                    false => self.lost(batch, &reason, pause.unwrap_or_default()),
+                };
+                (outcomes, pause.map_or(Next::Continue, held))
             }
         };
         self.settle(outcomes).await?;
         Ok(next)
     }
 
-    /// A refusal that names no time is waited out like an outage.
-    async fn limited(
-        &mut self,
-        error: &XrpcError,
-        reason: &str,
-        tried: Vec<i64>,
-    ) -> Result<Next, StoreError> {
-        let named = match error {
-            XrpcError::RateLimited { limit, .. } => limit.as_ref().and_then(|limit| {
-                let seconds = u64::try_from(now() / 1000).unwrap_or(0);
-                limit.wait(seconds)
-            }),
-            _ => None,
-        };
-        let pause = named.unwrap_or_else(|| self.pace.failed());
-        Ok(Next::Wait(wait(pause, reason, tried)))
-    }
-
     /// The PDS refuses a write; in a batch it does not say which, so the batch is halved.
     async fn refused(&mut self, batch: Batch, error: &XrpcError) -> Vec<(Entry, Outcome)> {
         let reason = error.to_string();
         let name = error.name().unwrap_or_default();
-        if name == "BlobNotFound" {
-            return self.blobs_missing(batch, &reason).await;
+        if name == BLOB_NOT_FOUND {
+            self.forget_uploads(&batch).await;
         }
-        match <[Entry; 1]>::try_from(batch.entries) {
-            Ok([entry]) if name == "InvalidSwap" => {
-                let outcome = match read_back(&self.session, &Place::of(&entry)).await {
-                    Ok(found) => self.known(&entry, found),
-                    // It may have been an earlier attempt of ours that was there first.
-                    Err(error) => Outcome::InDoubt {
-                        reason: error.to_string(),
-                        not_before: 0,
-                    },
-                };
-                vec![(entry, outcome)]
-            }
-            Ok([entry]) => vec![(entry, failed(name, reason, None))],
+        let entry = match <[Entry; 1]>::try_from(batch.entries) {
+            Ok([entry]) => entry,
             Err(entries) => {
-                self.cap = entries.len().div_ceil(2);
-                not_done(Batch { entries }, &reason, 0)
+                let batch = Batch { entries };
+                self.halve(&batch);
+                return not_done(batch, &reason);
             }
+        };
+        let outcome = match name {
+            "InvalidSwap" => self.lost_race(&entry, reason).await,
+            // One without attachments of ours refers to what the caller has uploaded.
+            BLOB_NOT_FOUND
+                if !entry.blobs.is_empty() && self.strikes.may_upload_again(entry.id) =>
+            {
+                let not_before = 0;
+                Outcome::NotDone { reason, not_before }
+            }
+            _ => failed(name, reason, None),
+        };
+        vec![(entry, outcome)]
+    }
+
+    /// Something else was there than had to be; it may have been an earlier attempt of ours.
+    async fn lost_race(&mut self, entry: &Entry, reason: String) -> Outcome {
+        match read_back(&self.session, &Place::of(entry)).await {
+            Ok(found) => match self.known(entry, found) {
+                // What is there is what should be: the PDS contradicts itself.
+                Outcome::NotDone { .. } => Outcome::NotDone {
+                    reason,
+                    not_before: self.strikes.failed(entry.id),
+                },
+                outcome => outcome,
+            },
+            Err(error) => Outcome::InDoubt {
+                reason: error.to_string(),
+                not_before: 0,
+            },
         }
     }
 
     /// The PDS has thrown blobs away: they are uploaded again.
-    async fn blobs_missing(&mut self, batch: Batch, reason: &str) -> Vec<(Entry, Outcome)> {
-        let cids: Vec<Cid> = batch
-            .entries
-            .iter()
-            .flat_map(|entry| entry.blobs.iter().map(|blob| blob.cid))
-            .collect();
-        let pds = self.session.pds().to_string();
-        let forgotten = self
-            .store
-            .forget_uploaded(self.session.did(), &pds, cids.clone())
-            .await;
-        if let Err(error) = forgotten {
+    async fn forget_uploads(&self, batch: &Batch) {
+        let blobs = batch.entries.iter().flat_map(|entry| &entry.blobs);
+        let cids: Vec<Cid> = blobs.map(|blob| blob.cid).collect();
+        let (did, pds) = (self.session.did(), self.session.pds().as_str());
+        if let Err(error) = self.store.forget_uploaded(did, pds, cids).await {
             tracing::warn!(%error, "blobs that the PDS lost are not forgotten");
         }
-        let outcomes = batch.entries.into_iter().map(|entry| {
-            let strikes = self.strikes.entry(entry.id).or_default();
-            *strikes += 1;
-            // A blob that we do not have, because the caller uploaded it, or one that the PDS does not
-            // keep.
-            let outcome = match cids.is_empty() || *strikes > MAX_UPLOADS {
-                true => failed("BlobNotFound", reason.to_owned(), None),
-                false => Outcome::NotDone {
-                    reason: reason.to_owned(),
-                    not_before: 0,
-                },
-            };
-            (entry, outcome)
-        });
-        outcomes.collect()
     }
 
-    /// Nobody knows what became of it.
-    async fn unclear(
-        &mut self,
-        batch: Batch,
-        answered: bool,
-        reason: &str,
-    ) -> Vec<(Entry, Outcome)> {
-        let in_doubt = |batch: Batch, not_before: i64| -> Vec<_> {
-            let doubt = |entry| {
-                let reason = reason.to_owned();
-                (entry, Outcome::InDoubt { reason, not_before })
-            };
-            batch.entries.into_iter().map(doubt).collect()
-        };
+    /// The PDS has failed, and is done with it; nobody knows what it did.
+    async fn answered(&mut self, batch: Batch, reason: &str) -> Vec<(Entry, Outcome)> {
         match batch.entries.as_slice() {
-            [entry] if answered => {
-                let not_before = self.strike(entry.id);
-                in_doubt(batch, not_before)
+            [entry] => {
+                let not_before = self.strikes.failed(entry.id);
+                in_doubt(batch, reason, not_before)
             }
-            [first, ..] if answered => {
-                self.cap = batch.entries.len().div_ceil(2);
+            [first, ..] if first.action == Action::Create => {
+                self.halve(&batch);
                 // A batch is written whole or not at all: without its first, it was not.
                 match read_back(&self.session, &Place::of(first)).await {
-                    Ok(None) if first.action == Action::Create => not_done(batch, reason, 0),
-                    _ => in_doubt(batch, 0),
+                    Ok(None) => not_done(batch, reason),
+                    _ => in_doubt(batch, reason, 0),
                 }
             }
-            _ => in_doubt(batch, 0),
+            _ => {
+                self.halve(&batch);
+                in_doubt(batch, reason, 0)
+            }
         }
     }
 
-    /// Counts a failure of the PDS on one entry; gives when it may be sent again.
-    fn strike(&mut self, id: i64) -> i64 {
-        let strikes = self.strikes.entry(id).or_default();
-        *strikes += 1;
-        let pause = FIRST_STRIKE.saturating_mul(2u32.saturating_pow(*strikes - 1));
-        now().saturating_add(millis(pause.min(LONGEST_STRIKE)))
+    /// No answer came, and all wait for `pause`. The PDS may still be at it, or it was too much.
+    fn lost(&mut self, batch: Batch, reason: &str, pause: Duration) -> Vec<(Entry, Outcome)> {
+        let not_before = match batch.entries.as_slice() {
+            [entry] => self.strikes.unanswered(entry.id, pause),
+            _ => 0,
+        };
+        self.halve(&batch);
+        in_doubt(batch, reason, not_before)
+    }
+
+    /// The next batches are half as large.
+    fn halve(&mut self, batch: &Batch) {
+        self.cap = batch.entries.len().div_ceil(2);
     }
 }
 
-/// How often the attachments of one entry are uploaded again because the PDS has lost them.
-const MAX_UPLOADS: u32 = 3;
+/// The name with which a PDS refuses a record that refers to a blob it does not have (any more).
+const BLOB_NOT_FOUND: &str = "BlobNotFound";
+
+/// Why a write is in doubt that was answered without a word on it.
+const UNCONFIRMED: &str = "the PDS has answered without saying what it stored: it is read back";
 
 /// What a good answer says of one write.
 fn confirmed(entry: &Entry, said: Option<Cid>, written: &Written) -> Outcome {
@@ -278,10 +286,18 @@ fn confirmed(entry: &Entry, said: Option<Cid>, written: &Written) -> Outcome {
     }
 }
 
-fn not_done(batch: Batch, reason: &str, not_before: i64) -> Vec<(Entry, Outcome)> {
+fn not_done(batch: Batch, reason: &str) -> Vec<(Entry, Outcome)> {
+    let outcome = |entry| {
+        let (reason, not_before) = (reason.to_owned(), 0);
+        (entry, Outcome::NotDone { reason, not_before })
+    };
+    batch.entries.into_iter().map(outcome).collect()
+}
+
+fn in_doubt(batch: Batch, reason: &str, not_before: i64) -> Vec<(Entry, Outcome)> {
     let outcome = |entry| {
         let reason = reason.to_owned();
-        (entry, Outcome::NotDone { reason, not_before })
+        (entry, Outcome::InDoubt { reason, not_before })
     };
     batch.entries.into_iter().map(outcome).collect()
 }

@@ -1,5 +1,8 @@
 //! What a failed exchange means for what was sent, and for what comes next.
 
+use std::time::Duration;
+
+use crate::clock::now;
 use crate::error::XrpcError;
 
 /// What a failed exchange means.
@@ -61,4 +64,23 @@ pub(crate) fn trouble(error: &XrpcError) -> Trouble {
             }
         }
     }
+}
+
+/// How long the PDS asks to wait, if it does.
+pub(crate) fn named_wait(error: &XrpcError) -> Option<Duration> {
+    match error {
+        XrpcError::RateLimited { limit, .. } => {
+            let seconds = u64::try_from(now() / 1000).unwrap_or(0);
+            limit.as_ref()?.wait(seconds)
+        }
+        XrpcError::NotRenewed { source } => named_wait(source),
+        _ => None,
+    }
+}
+
+/// Whether the request never came so far that the PDS counted it: it was not sent at all, or refused for
+/// who sent it.
+pub(crate) fn costs_nothing(error: &XrpcError) -> bool {
+    matches!(error, XrpcError::NotRenewed { .. })
+        || matches!(trouble(error), Trouble::Away | Trouble::Stuck)
 }

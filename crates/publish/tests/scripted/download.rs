@@ -7,7 +7,8 @@ use atcomms_publish::{DownloadError, Downloader, ErrorKind};
 use tokio::io::AsyncWriteExt;
 use wiremock::ResponseTemplate;
 
-use crate::pds::{BOB, GET_BLOB, Pds, Raw, error, for_ever};
+use crate::pds::{BOB, GET_BLOB, Pds, error};
+use crate::raw::{Raw, for_ever};
 
 fn bob() -> Did {
     BOB.parse().unwrap()

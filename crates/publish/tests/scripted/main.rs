@@ -6,11 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
+mod batch;
 mod download;
+mod fairness;
+mod limits;
 mod login;
 mod odd_answers;
+mod odd_blobs;
+mod odd_reads;
 mod pds;
+mod raw;
+mod repository;
 mod session;
 mod settle;
+mod shared;
 mod upload;
 mod wire;

@@ -1,114 +1,202 @@
 //! What a PDS, or what stands in its place, may answer instead of an answer.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use atcomms_publish::{ErrorKind, LoginError, Session, SessionBuilder};
+use atcomms_lexicon::cid_for_raw;
+use atcomms_publish::{
+    Accepted, ErrorKind, FromEntry, LoginError, PublishError, Session, SessionBuilder,
+};
+use futures::future::join_all;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::pds::{
-    ALICE, CREATE_SESSION, DELETE, GET, PASSWORD, PUT, Pds, Raw, assert_no_secrets, error,
-    for_ever, message, message_uri, ok, shown, tid_key,
+    ALICE, Broken, CREATE_SESSION, DELETE, GET, PASSWORD, PUT, Pds, REV, assert_no_secrets,
+    committed, error, found, message, message_uri, not_found, ok, one_by_one, pass_time, shown,
+    tid_key, waits_because, waits_no_more,
 };
+use crate::raw::{Raw, for_ever};
 
-/// Each answer that is no success and settles nothing, with what the message has to say.
-fn odd_answers() -> Vec<(&'static str, ResponseTemplate, &'static str)> {
+/// What an answer means for what was accepted.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Means {
+    /// It waits for the PDS.
+    Waits,
+    /// It waits for somebody.
+    Stuck,
+    /// It has failed.
+    Refused,
+}
+
+use Means::{Refused, Stuck, Waits};
+
+/// Each answer that is no success, with what it means for a write, and what is said of it.
+pub(crate) fn odd_answers() -> Vec<(&'static str, ResponseTemplate, Means, &'static str)> {
     let html = |status| ResponseTemplate::new(status).set_body_raw("<html>Sign in", "text/html");
+    let json = |body| ResponseTemplate::new(200).set_body_raw(body, "application/json");
+    let redirect =
+        ResponseTemplate::new(302).insert_header("location", "https://elsewhere.example/");
+    let spent = error(429, "RateLimitExceeded", "").insert_header("retry-after", "77");
+    let opaque = error(500, "InternalServerError", "Internal Server Error");
+    let down = error(401, "AccountTakedown", "Account has been taken down");
     vec![
-        ("an HTML page", html(200), "HTML"),
-        ("an HTML 404", html(404), "404"),
-        ("an empty body", ResponseTemplate::new(200), "nothing"),
+        ("an HTML page", html(200), Waits, "HTML"),
+        ("an HTML 404", html(404), Waits, "404"),
+        (
+            "an empty body",
+            ResponseTemplate::new(200),
+            Waits,
+            "nothing",
+        ),
         (
             "cut JSON",
-            ResponseTemplate::new(200).set_body_raw("{\"uri\":", "application/json"),
+            json("{\"uri\":".to_owned()),
+            Waits,
             "broken JSON",
         ),
-        ("other JSON", ok(json!({"hello": "world"})), "another shape"),
-        ("null", ok(json!(null)), "another shape"),
+        (
+            "other JSON",
+            ok(json!({"hello": "world"})),
+            Waits,
+            "another shape",
+        ),
+        ("null", ok(json!(null)), Waits, "another shape"),
         (
             "deep JSON",
-            ResponseTemplate::new(200).set_body_raw("[".repeat(100_000), "application/json"),
+            json("[".repeat(100_000)),
+            Waits,
             "not the answer of a PDS",
         ),
-        (
-            "a redirect",
-            ResponseTemplate::new(302).insert_header("location", "https://elsewhere.example/"),
-            "elsewhere.example",
-        ),
+        ("a redirect", redirect, Stuck, "elsewhere.example"),
         (
             "a redirect to nowhere",
             ResponseTemplate::new(307),
+            Stuck,
             "redirects",
         ),
-        ("a gateway's 502", html(502), "later"),
-        (
-            "an opaque 500",
-            error(500, "InternalServerError", "Internal Server Error"),
-            "later",
-        ),
+        ("a gateway's 502", html(502), Waits, "later"),
+        ("an opaque 500", opaque, Waits, "later"),
         (
             "429 without headers",
             error(429, "RateLimitExceeded", "Rate Limit Exceeded"),
+            Waits,
             "rate limit",
         ),
-        (
-            "429 with retry-after",
-            error(429, "RateLimitExceeded", "").insert_header("retry-after", "77"),
-            "77 s",
-        ),
+        ("429 with retry-after", spent, Waits, "77 s"),
         (
             "an unknown refusal",
             error(400, "SomethingNew", "because"),
+            Refused,
             "SomethingNew: because",
         ),
-        (
-            "a taken down account",
-            error(401, "AccountTakedown", "Account has been taken down"),
-            "operator",
-        ),
+        ("a taken down account", down, Stuck, "operator"),
         (
             "a deactivated account",
             error(401, "AccountDeactivated", ""),
+            Stuck,
             "activate",
         ),
     ]
 }
 
+/// Has a write meet an odd answer; then the PDS is mended.
+async fn meets<T: FromEntry + Debug>(
+    what: &str,
+    means: Means,
+    expected: &str,
+    mut accepted: Accepted<T>,
+    broken: &Broken,
+) {
+    let said = match means {
+        Waits => {
+            let pending = waits_because(&mut accepted, expected).await;
+            assert!(!pending.stuck, "{what}: nobody can do anything");
+            assert_eq!(pending.attempts, 1, "{what}");
+            format!("{pending:?}")
+        }
+        Stuck => {
+            let stuck = accepted.receipt().await.unwrap_err();
+            assert!(
+                matches!(stuck, PublishError::Stuck { .. }),
+                "{what}: {stuck:?}"
+            );
+            assert!(stuck.to_string().contains(expected), "{what}: {stuck}");
+            shown(&stuck)
+        }
+        Refused => {
+            let refused = accepted.receipt().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Refused, "{what}: {refused:?}");
+            assert!(refused.to_string().contains(expected), "{what}: {refused}");
+            shown(&refused)
+        }
+    };
+    assert_no_secrets(&said);
+    broken.mend();
+    match means {
+        Waits => drop(accepted.receipt().await.unwrap()),
+        Stuck => {
+            pass_time(Duration::from_secs(31)).await;
+            waits_no_more(&mut accepted).await;
+            accepted.receipt().await.unwrap();
+        }
+        Refused => {}
+    }
+}
+
 #[tokio::test]
-async fn each_odd_answer_is_an_error_that_says_what_to_do_and_logs_nobody_out() {
+async fn each_odd_answer_to_a_write_is_waited_out_or_told_and_logs_nobody_out() {
     let answers = odd_answers();
     assert!(answers.len() > 10);
-    let all = answers.into_iter().map(async |(what, answer, expected)| {
-        let pds = Pds::start().await;
-        let publisher = pds.impatient(Duration::from_secs(5)).await;
-        pds.answers(pds.post(PUT), answer.clone().append_header("x-put", "1"))
-            .await;
-        pds.answers(pds.get(GET), error(400, "RecordNotFound", ""))
-            .await;
-        pds.answers(pds.post(DELETE), answer).await;
+    for stuck in [false, true] {
+        let chosen = answers
+            .iter()
+            // What the PDS names is waited for, which is for another test.
+            .filter(|(what, _, means, _)| {
+                *what != "429 with retry-after" && (*means == Stuck) == stuck
+            });
+        let all = chosen.map(async |(what, odd, means, expected)| {
+            let (pds, broken) = (Pds::start().await, Broken::default());
+            pds.answers(pds.post(PUT), broken.answer(odd.clone(), committed))
+                .await;
+            pds.answers(pds.get(GET), not_found()).await;
+            let publisher = pds.impatient(Duration::from_secs(5)).await;
+            let accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+            meets(what, *means, expected, accepted, &broken).await;
+            let written = if *means == Refused { 1 } else { 2 };
+            assert_eq!(pds.count(PUT).await, written, "{what}: written once");
+            publisher.publish(message("again")).await.unwrap();
+            assert_eq!(
+                pds.count(CREATE_SESSION).await,
+                1,
+                "{what}: nobody was logged out"
+            );
 
-        let put = publisher.publish(message("hi")).await.unwrap_err();
-        assert!(put.to_string().contains(expected), "{what}: {put}");
-        assert_no_secrets(&shown(&put));
-        match publisher.delete(&message_uri(&tid_key())).await {
-            Ok(_) => assert_eq!(what, "other JSON", "which deleteRecord may answer"),
-            Err(error) => assert!(error.to_string().contains(expected), "{what}: {error}"),
+            if *what == "other JSON" {
+                return; // It is what deleteRecord may answer.
+            }
+            let (pds, broken) = (Pds::start().await, Broken::default());
+            let deleted = ok(json!({"commit": {"cid": "x", "rev": REV}}));
+            pds.answers(pds.post(DELETE), broken.answer(odd.clone(), deleted))
+                .await;
+            let there = found("at://x", &cid_for_raw(b"there").to_string());
+            pds.answers(pds.get(GET), there).await;
+            let publisher = pds.impatient(Duration::from_secs(5)).await;
+            let delete = publisher.delete(&message_uri(&tid_key()));
+            let accepted = delete.enqueue().await.unwrap();
+            meets(what, *means, expected, accepted, &broken).await;
+            assert_eq!(pds.count(DELETE).await, written, "{what}: deleted once");
+        });
+        match stuck {
+            false => drop(join_all(all).await),
+            true => one_by_one(all).await,
         }
-
-        pds.server.reset().await;
-        pds.commits().await;
-        let receipt = publisher.publish(message("again")).await;
-        assert!(
-            receipt.is_ok(),
-            "after {what} the session goes on: {receipt:?}"
-        );
-    });
-    futures::future::join_all(all).await;
+    }
 }
 
 #[tokio::test]
 async fn each_odd_answer_to_a_login_is_an_error_without_the_password() {
-    for (what, answer, expected) in odd_answers() {
+    for (what, answer, _, expected) in odd_answers() {
         let pds = Pds::start().await;
         pds.first(pds.post(CREATE_SESSION), answer).await;
         let refused = Session::login(pds.url(), ALICE, PASSWORD.into())
@@ -212,19 +300,24 @@ async fn the_rate_limit_is_remembered() {
     let pds = Pds::start().await;
     let publisher = pds.publisher().await;
     assert_eq!(publisher.session().rate_limit(), None);
+    let broken = Broken::default();
     let spent = error(429, "RateLimitExceeded", "")
         .insert_header("ratelimit-limit", "5000")
         .insert_header("ratelimit-remaining", "0")
         .insert_header("ratelimit-policy", "5000;w=3600");
-    pds.answers(pds.post(PUT), spent).await;
-    let refused = publisher.publish(message("hi")).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Refused);
-    assert!(refused.is_transient());
+    pds.answers(pds.post(PUT), broken.answer(spent, committed))
+        .await;
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let pending = waits_because(&mut accepted, "rate limit").await;
+    assert!(!pending.stuck, "{pending:?}");
     let limit = publisher.session().rate_limit().unwrap();
     assert_eq!((limit.limit, limit.remaining), (Some(5000), Some(0)));
     assert_eq!(
         pds.count(PUT).await,
         1,
-        "a refused write costs points: it is not repeated"
+        "a refused write costs points: it is not repeated at once"
     );
+    broken.mend();
+    accepted.receipt().await.unwrap();
+    assert_eq!(pds.count(PUT).await, 2);
 }

@@ -1,17 +1,17 @@
 //! The PDS: a login that works, and whatever else a test mounts.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use atcomms_lexicon::{AtUri, Did, Map, Message, RecordKey, Tid, Value, cid_for_cbor};
-use atcomms_publish::{Publisher, SavedSession, Session, SessionBuilder, SessionStore, StoreError};
+use atcomms_publish::{
+    Accepted, Pending, Progress, Publisher, SavedSession, Session, SessionBuilder, SessionStore,
+    SessionStoreError,
+};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 use url::Url;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockBuilder, MockServer, Request, Respond, ResponseTemplate};
@@ -26,6 +26,8 @@ pub(crate) const REFRESH: &str = "com.atproto.server.refreshSession";
 pub(crate) const PUT: &str = "com.atproto.repo.putRecord";
 pub(crate) const GET: &str = "com.atproto.repo.getRecord";
 pub(crate) const DELETE: &str = "com.atproto.repo.deleteRecord";
+pub(crate) const APPLY: &str = "com.atproto.repo.applyWrites";
+pub(crate) const LIST: &str = "com.atproto.repo.listRecords";
 pub(crate) const UPLOAD: &str = "com.atproto.repo.uploadBlob";
 pub(crate) const GET_BLOB: &str = "com.atproto.sync.getBlob";
 
@@ -67,8 +69,18 @@ impl Pds {
 
     /// Answers the first request to this so, and later ones as was or is mounted otherwise.
     pub(crate) async fn first(&self, mock: MockBuilder, answer: impl Respond + 'static) {
+        self.first_few(1, mock, answer).await;
+    }
+
+    /// The same for the first so many.
+    pub(crate) async fn first_few(
+        &self,
+        how_many: u64,
+        mock: MockBuilder,
+        answer: impl Respond + 'static,
+    ) {
         mock.respond_with(answer)
-            .up_to_n_times(1)
+            .up_to_n_times(how_many)
             .with_priority(1)
             .mount(&self.server)
             .await;
@@ -84,9 +96,10 @@ impl Pds {
             .await;
     }
 
-    /// Answers putRecord as a PDS does that commits.
+    /// Answers putRecord and applyWrites as a PDS does that commits.
     pub(crate) async fn commits(&self) {
         self.answers(self.post(PUT), committed).await;
+        self.answers(self.post(APPLY), applied).await;
     }
 
     pub(crate) async fn requests(&self, name: &str) -> Vec<Request> {
@@ -131,6 +144,109 @@ impl Pds {
     }
 }
 
+/// Answers in an odd way until it is mended.
+#[derive(Clone, Default)]
+pub(crate) struct Broken(Arc<AtomicBool>);
+
+impl Broken {
+    pub(crate) fn mend(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers `odd` first and `good` after it was mended.
+    pub(crate) fn answer(
+        &self,
+        odd: impl Respond + 'static,
+        good: impl Respond + 'static,
+    ) -> impl Respond + 'static {
+        let mended = self.0.clone();
+        move |request: &Request| match mended.load(Ordering::SeqCst) {
+            true => good.respond(request),
+            false => odd.respond(request),
+        }
+    }
+}
+
+/// Holds an answer back until it is opened.
+#[derive(Clone, Default)]
+pub(crate) struct Gate {
+    open: Arc<(Mutex<bool>, Condvar)>,
+    arrived: Arc<Notify>,
+}
+
+impl Gate {
+    /// Waits until a request has come to it.
+    pub(crate) async fn arrived(&self) {
+        let arrived = tokio::time::timeout(Duration::from_secs(20), self.arrived.notified());
+        arrived.await.expect("no request came");
+    }
+
+    pub(crate) fn open(&self) {
+        let (open, opened) = &*self.open;
+        *open.lock().unwrap() = true;
+        opened.notify_all();
+    }
+
+    /// The server does nothing else meanwhile: it is about requests that come one after the other.
+    pub(crate) fn before(&self, answer: impl Respond + 'static) -> impl Respond + 'static {
+        let gate = self.clone();
+        move |request: &Request| {
+            gate.arrived.notify_one();
+            let (open, opened) = &*gate.open;
+            let closed = open.lock().unwrap();
+            let patience = Duration::from_secs(20);
+            let waited = opened.wait_timeout_while(closed, patience, |open| !*open);
+            assert!(!waited.unwrap().1.timed_out(), "nobody opened the gate");
+            answer.respond(request)
+        }
+    }
+}
+
+/// Waits until what was accepted is shown to wait in such a way; an outcome is a failure of the test.
+pub(crate) async fn waits<T>(accepted: &mut Accepted<T>, so: impl Fn(&Pending) -> bool) -> Pending {
+    let waiting = async {
+        loop {
+            match accepted.progress() {
+                Progress::Pending(pending) if so(&pending) => return pending,
+                Progress::Pending(_) => drop(accepted.changed().await),
+                over => panic!("{} does not wait any more: {over:?}", accepted.uri()),
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    waited.unwrap_or_else(|_| panic!("{:?}", accepted.progress()))
+}
+
+/// Waits until it is shown why it waits.
+pub(crate) async fn waits_because<T>(accepted: &mut Accepted<T>, reason: &str) -> Pending {
+    let because = |pending: &Pending| {
+        let why = pending.reason.as_deref();
+        why.is_some_and(|why| why.contains(reason))
+    };
+    waits(accepted, because).await
+}
+
+/// Waits for its outcome, also where somebody has to do something first.
+pub(crate) async fn waits_no_more<T>(accepted: &mut Accepted<T>) {
+    while let Progress::Pending(_) = accepted.progress() {
+        accepted.changed().await.unwrap();
+    }
+}
+
+/// For tests that let time pass, which is everybody's.
+pub(crate) async fn one_by_one(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    for one in all {
+        one.await;
+    }
+}
+
+/// Lets the pauses be over of whoever waits for the clock.
+pub(crate) async fn pass_time(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 pub(crate) fn ok(body: impl serde::Serialize) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(body)
 }
@@ -167,6 +283,37 @@ pub(crate) fn committed(request: &Request) -> ResponseTemplate {
     ok(json!({
         "uri": uri, "cid": cid, "commit": {"cid": cid, "rev": REV}, "validationStatus": "unknown",
     }))
+}
+
+/// What applyWrites answers when it has done what it was sent.
+pub(crate) fn applied(request: &Request) -> ResponseTemplate {
+    let results: Vec<Json> = batch(request).iter().map(result).collect();
+    ok(
+        json!({"commit": {"cid": cid_for_cbor(b"commit").to_string(), "rev": REV}, "results": results}),
+    )
+}
+
+/// What applyWrites answers to one of its writes.
+pub(crate) fn result(write: &Json) -> Json {
+    let kind = write["$type"].as_str().unwrap();
+    match kind.strip_prefix("com.atproto.repo.applyWrites#") {
+        Some("create") => {
+            let record = Value::from_json(write["value"].clone()).unwrap();
+            json!({
+                "$type": format!("{kind}Result"),
+                "uri": format!("at://{ALICE}/{}/{}", write["collection"].as_str().unwrap(), write["rkey"].as_str().unwrap()),
+                "cid": cid_for_cbor(&record.to_cbor()).to_string(),
+            })
+        }
+        Some("delete") => json!({"$type": format!("{kind}Result")}),
+        _ => panic!("{write}"),
+    }
+}
+
+/// The writes of an applyWrites.
+pub(crate) fn batch(request: &Request) -> Vec<Json> {
+    let body: Json = request.body_json().unwrap();
+    body["writes"].as_array().unwrap().clone()
 }
 
 /// Where a putRecord writes, and the CID of what it writes, worked out from the bytes on the wire.
@@ -247,70 +394,17 @@ pub(crate) struct TestStore {
 }
 
 impl SessionStore for TestStore {
-    fn load(&self) -> Result<Option<SavedSession>, StoreError> {
+    fn load(&self) -> Result<Option<SavedSession>, SessionStoreError> {
         Ok(self.saved.lock().unwrap().clone())
     }
 
-    fn save(&self, session: &SavedSession) -> Result<(), StoreError> {
+    fn save(&self, session: &SavedSession) -> Result<(), SessionStoreError> {
         if self.broken.load(Ordering::SeqCst) {
-            return Err(StoreError::new("the disk is full: make room"));
+            return Err(SessionStoreError::new("the disk is full: make room"));
         }
         self.saves.fetch_add(1, Ordering::SeqCst);
         *self.saved.lock().unwrap() = Some(session.clone());
         Ok(())
-    }
-}
-
-/// A server that speaks bytes, for what an HTTP library would not send.
-pub(crate) struct Raw {
-    address: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Raw {
-    /// Serves each connection with `serve`, which gets it after the request's head was read.
-    pub(crate) async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = std::io::Result<()>> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            let mut serving = tokio::task::JoinSet::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                    match stream.read_u8().await {
-                        Ok(byte) => head.push(byte),
-                        Err(_) => break,
-                    }
-                }
-                serving.spawn(serve(stream));
-            }
-        });
-        Self { address, task }
-    }
-
-    pub(crate) fn url(&self) -> Url {
-        format!("http://{}", self.address).parse().unwrap()
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Sends `chunk` for ever, or until nobody reads any more.
-pub(crate) async fn for_ever(
-    mut stream: TcpStream,
-    head: &str,
-    chunk: &[u8],
-) -> std::io::Result<()> {
-    stream.write_all(head.as_bytes()).await?;
-    loop {
-        stream.write_all(chunk).await?;
     }
 }
 

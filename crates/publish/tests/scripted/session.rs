@@ -1,10 +1,10 @@
 //! Tokens that expire, and a PDS that cannot renew them just now.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use atcomms_publish::{ErrorKind, Publisher, SavedSession, Session};
+use atcomms_publish::{ErrorKind, PublishError, Publisher, SavedSession, Session};
 use atrium_xrpc::{OutputDataOrBytes, XrpcClient, XrpcRequest};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
@@ -12,21 +12,30 @@ use wiremock::matchers::header;
 use wiremock::{Request, ResponseTemplate};
 
 use crate::pds::{
-    ALICE, BOB, CREATE_SESSION, PASSWORD, PUT, Pds, REFRESH, TestStore, assert_no_secrets,
-    committed, error, jwt, message, ok, shown, tokens_for,
+    ALICE, BOB, Broken, CREATE_SESSION, GET, PASSWORD, PUT, Pds, REFRESH, TestStore,
+    assert_no_secrets, committed, error, jwt, message, message_uri, not_found, ok, pass_time,
+    shown, tid_key, tokens_for, waits_because,
 };
+
+/// As long as is waited at most before it is seen whether somebody has done something.
+const STUCK_PAUSE: Duration = Duration::from_secs(31);
 
 /// Refuses the tokens of the login and takes those of the renewal.
 async fn expire_first_tokens(pds: &Pds, name: &str) {
-    let name = name.to_owned();
-    let answer = move |request: &Request| {
-        let token = request.headers["authorization"].to_str().unwrap();
-        match token.ends_with("access-second") {
-            true => committed(request),
-            false => error(400, &name, "Token could not be verified"),
-        }
-    };
-    pds.answers(pds.post(PUT), answer).await;
+    for (mock, good) in [
+        (pds.post(PUT), committed as fn(&Request) -> _),
+        (pds.get(GET), |_| not_found()),
+    ] {
+        let name = name.to_owned();
+        let answer = move |request: &Request| {
+            let token = request.headers["authorization"].to_str().unwrap();
+            match token.ends_with("access-second") {
+                true => good(request),
+                false => error(400, &name, "Token could not be verified"),
+            }
+        };
+        pds.answers(mock, answer).await;
+    }
 }
 
 #[tokio::test]
@@ -36,14 +45,12 @@ async fn one_renewal_serves_all_who_wait() {
     let slow = ok(tokens_for(ALICE, "second", 7200)).set_delay(Duration::from_millis(200));
     pds.answers(pds.post(REFRESH), slow).await;
     let publisher = pds.publisher().await;
-    let all = (0..16).map(|i| {
-        publisher
-            .publish(message(&format!("number {i}")))
-            .into_future()
-    });
-    for receipt in futures::future::join_all(all).await {
-        receipt.unwrap();
+    let uri = message_uri(&tid_key());
+    let all = (0..16).map(|_| publisher.get_record(&uri));
+    for read in futures::future::join_all(all).await {
+        assert_eq!(read.unwrap(), None);
     }
+    publisher.publish(message("hi")).await.unwrap();
     let renewals = pds.requests(REFRESH).await;
     assert_eq!(renewals.len(), 1, "one renewal for all sixteen");
     let token = renewals[0].headers["authorization"].to_str().unwrap();
@@ -85,24 +92,23 @@ async fn a_pds_that_cannot_renew_does_not_log_out() {
         error(503, "NotReady", "starting"),
         ResponseTemplate::new(502).set_body_raw("<html>", "text/html"),
         ResponseTemplate::new(200).set_body_raw("<html>", "text/html"),
-        error(429, "RateLimitExceeded", "").insert_header("retry-after", "9"),
+        error(429, "RateLimitExceeded", "").insert_header("retry-after", "2"),
     ];
     let all = outages.into_iter().map(async |outage| {
         let pds = Pds::start().await;
         expire_first_tokens(&pds, "ExpiredToken").await;
         let publisher = pds.publisher().await;
-        let is_down = Arc::new(AtomicBool::new(true));
-        let down = is_down.clone();
-        let renewal = move |_: &Request| match down.load(Ordering::SeqCst) {
-            true => outage.clone(),
-            false => ok(tokens_for(ALICE, "second", 7200)),
-        };
-        pds.answers(pds.post(REFRESH), renewal).await;
-        let failed = publisher.publish(message("hi")).await.unwrap_err();
-        assert!(failed.is_transient(), "{failed}");
-        assert_no_secrets(&shown(&failed));
-        is_down.store(false, Ordering::SeqCst);
-        publisher.publish(message("hi")).await.unwrap();
+        let broken = Broken::default();
+        let renewed = ok(tokens_for(ALICE, "second", 7200));
+        pds.answers(pds.post(REFRESH), broken.answer(outage, renewed))
+            .await;
+        let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+        let pending = waits_because(&mut accepted, "could not be renewed").await;
+        assert!(!pending.stuck, "nobody has to log in: {pending:?}");
+        assert_no_secrets(&format!("{pending:?}"));
+        broken.mend();
+        accepted.receipt().await.unwrap();
+        publisher.publish(message("ho")).await.unwrap();
         assert_eq!(
             pds.count(CREATE_SESSION).await,
             1,
@@ -160,14 +166,16 @@ async fn a_refresh_token_that_is_refused_ends_the_session() {
             error(400, name, "Token has been revoked"),
         )
         .await;
-        let ended = pds
-            .publisher()
-            .await
-            .publish(message("hi"))
-            .await
-            .unwrap_err();
+        let publisher = pds.publisher().await;
+        let accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+        let ended = accepted.receipt().await.unwrap_err();
         assert_eq!(ended.kind(), ErrorKind::Refused);
-        assert!(!ended.is_transient());
+        assert!(matches!(ended, PublishError::Stuck { .. }), "{ended:?}");
+        let again = publisher.publish(message("ho")).await.unwrap_err();
+        assert!(
+            matches!(again, PublishError::Stuck { .. }),
+            "who comes later is told at once: {again:?}"
+        );
         assert!(ended.to_string().contains("log in again"), "{ended}");
         assert_no_secrets(&shown(&ended));
         assert_eq!(pds.count(REFRESH).await, 1, "a refusal is final");
@@ -183,12 +191,17 @@ async fn a_refusal_for_another_reason_is_told_and_is_not_the_end() {
     pds.answers(pds.post(REFRESH), ok(tokens_for(ALICE, "second", 7200)))
         .await;
     let publisher = pds.publisher().await;
-    let down = publisher.publish(message("hi")).await.unwrap_err();
+    let accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let down = accepted.receipt().await.unwrap_err();
+    assert!(matches!(down, PublishError::Stuck { .. }), "{down:?}");
     assert!(down.to_string().contains("operator"), "{down}");
     assert!(
         !down.to_string().contains("log in again"),
         "that would not help: {down}"
     );
+    pass_time(STUCK_PAUSE).await;
+    publisher.flush().await;
+    accepted.receipt().await.unwrap();
     publisher.publish(message("reinstated")).await.unwrap();
 }
 
@@ -198,13 +211,9 @@ async fn tokens_of_another_account_are_not_taken() {
     expire_first_tokens(&pds, "ExpiredToken").await;
     pds.answers(pds.post(REFRESH), ok(tokens_for(BOB, "second", 7200)))
         .await;
-    let odd = pds
-        .publisher()
-        .await
-        .publish(message("hi"))
-        .await
-        .unwrap_err();
-    assert!(odd.to_string().contains("another account"), "{odd}");
+    let publisher = pds.publisher().await;
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    waits_because(&mut accepted, "another account").await;
     assert_eq!(
         pds.count(PUT).await,
         1,
@@ -224,7 +233,8 @@ async fn a_caller_who_gives_up_does_not_lose_the_new_tokens() {
     };
     pds.answers(pds.post(REFRESH), answer).await;
     let publisher = pds.publisher().await;
-    let impatient = tokio::spawn(publisher.publish(message("hi")).into_future());
+    let (reader, uri) = (publisher.clone(), message_uri(&tid_key()));
+    let impatient = tokio::spawn(async move { reader.get_record(&uri).await });
     arrived.notified().await;
     impatient.abort();
     assert!(impatient.await.unwrap_err().is_cancelled());

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use atcomms_lexicon::cid_for_raw;
+use atcomms_publish::store::State;
 use atcomms_publish::{ErrorKind, PublishError};
 use serde_json::json;
 use wiremock::{Request, ResponseTemplate};
 
 use crate::pds::{
-    DELETE, GET, PUT, Pds, REV, Remembered, committed, error, found, message, message_uri,
-    not_found, ok, tid_key,
+    Broken, DELETE, GET, PUT, Pds, REV, Remembered, committed, error, found, message, message_uri,
+    not_found, ok, tid_key, waits, waits_because,
 };
+use crate::repository::Repository;
 
 /// Ways in which an answer is lost although the record was written.
-fn losses() -> Vec<(&'static str, ResponseTemplate)> {
+pub(crate) fn losses() -> Vec<(&'static str, ResponseTemplate)> {
     vec![
         (
             "500",
@@ -126,44 +128,55 @@ async fn the_same_record_under_its_key_is_success() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_found_out_is_said_with_the_key_to_try_again() {
+async fn what_cannot_be_found_out_waits_and_is_written_once() {
     let pds = Pds::start().await;
     let publisher = pds.impatient(Duration::from_millis(500)).await;
-    pds.first(pds.post(PUT), error(503, "NotReady", "")).await;
-    pds.answers(pds.get(GET), error(503, "NotReady", "")).await;
-    let unknown = publisher.publish(message("hi")).await.unwrap_err();
-    let PublishError::Unconfirmed { uri, .. } = &unknown else {
-        panic!("{unknown:?}")
-    };
-    assert!(unknown.is_transient());
-    assert!(unknown.to_string().contains("same key"), "{unknown}");
-
-    pds.commits().await;
-    let receipt = publisher
-        .publish(message("hi"))
-        .key(uri.rkey().unwrap())
-        .await
-        .unwrap();
-    assert_eq!(receipt.uri, *uri);
+    let broken = Broken::default();
+    let down = || error(503, "NotReady", "");
+    pds.answers(pds.post(PUT), broken.answer(down(), committed))
+        .await;
+    pds.answers(pds.get(GET), broken.answer(down(), not_found()))
+        .await;
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let pending = waits_because(&mut accepted, "getRecord").await;
+    assert_eq!((pending.attempts, pending.stuck), (1, false), "{pending:?}");
+    assert!(pending.retry_at.is_some(), "{pending:?}");
+    assert_eq!(
+        pds.count(PUT).await,
+        1,
+        "it is not sent again before it is known what became of it"
+    );
+    broken.mend();
+    let receipt = accepted.receipt().await.unwrap();
+    assert_eq!(receipt.rev.unwrap().to_string(), REV);
+    assert_eq!(pds.count(PUT).await, 2);
 }
 
 #[tokio::test]
-async fn a_pds_that_fails_for_good_is_not_asked_for_ever() {
+async fn a_pds_that_fails_again_and_again_is_asked_ever_less() {
     let pds = Pds::start().await;
-    pds.answers(pds.post(PUT), error(500, "InternalServerError", ""))
+    let broken = Broken::default();
+    let failing = error(500, "InternalServerError", "");
+    pds.answers(pds.post(PUT), broken.answer(failing, committed))
         .await;
     pds.answers(pds.get(GET), not_found()).await;
-    let failed = pds
-        .publisher()
-        .await
-        .publish(message("hi"))
-        .await
-        .unwrap_err();
+    let publisher = pds.publisher().await;
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let began = waits_because(&mut accepted, "500").await.retry_at.unwrap();
+    let second = waits(&mut accepted, |pending| pending.attempts == 2).await;
+    let pause = second.retry_at.unwrap().unix_millis() - began.unix_millis();
     assert!(
-        matches!(failed, PublishError::Unconfirmed { .. }),
-        "{failed:?}"
+        pause >= 2000,
+        "the second pause is twice as long: {pause} ms"
     );
-    assert_eq!((pds.count(PUT).await, pds.count(GET).await), (2, 2));
+    assert!(!second.stuck, "nobody here can do anything");
+    broken.mend();
+    accepted.receipt().await.unwrap();
+    assert_eq!(
+        (pds.count(PUT).await, pds.count(GET).await),
+        (3, 2),
+        "it was read back before each time"
+    );
 }
 
 #[tokio::test]
@@ -201,14 +214,25 @@ async fn a_cid_that_is_not_ours_is_an_error() {
         "{wrong:?}"
     );
     assert!(
-        wrong.to_string().contains(&other) && !wrong.is_transient(),
+        wrong.to_string().contains(&other) && wrong.kind() == ErrorKind::Failed,
         "{wrong}"
+    );
+    let kept = publisher.store().entries(None, false).await.unwrap();
+    let [kept] = kept.as_slice() else {
+        panic!("{kept:?}")
+    };
+    assert_eq!(
+        (kept.state, kept.found),
+        (State::Failed, Some(cid_for_raw(b"another"))),
+        "a person can look at it"
     );
 
     let odd = json!({"uri": "at://x", "cid": "no cid", "commit": {"cid": other, "rev": REV}});
     pds.answers(pds.post(PUT), ok(odd)).await;
     pds.answers(pds.get(GET), not_found()).await;
-    assert!(publisher.publish(message("hi")).await.is_err());
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let pending = waits_because(&mut accepted, "no CID").await;
+    assert!(!pending.stuck, "{pending:?}");
 }
 
 #[tokio::test]
@@ -251,6 +275,8 @@ async fn a_delete_whose_answer_was_lost_is_sent_again() {
     let pds = Pds::start().await;
     pds.loses_first_answer(pds.post(DELETE)).await;
     pds.answers(pds.post(DELETE), ok(json!({}))).await;
+    let there = cid_for_raw(b"there").to_string();
+    pds.answers(pds.get(GET), found("at://x", &there)).await;
     let deleted = pds
         .publisher()
         .await
@@ -259,4 +285,71 @@ async fn a_delete_whose_answer_was_lost_is_sent_again() {
         .unwrap();
     assert_eq!(deleted.rev, None);
     assert_eq!(pds.count(DELETE).await, 2);
+}
+
+#[tokio::test]
+async fn a_delete_that_was_done_is_not_sent_again() {
+    let pds = Pds::start().await;
+    pds.loses_first_answer(pds.post(DELETE)).await;
+    pds.answers(pds.get(GET), not_found()).await;
+    let publisher = pds.publisher().await;
+    let deleted = publisher.delete(&message_uri(&tid_key())).await.unwrap();
+    assert_eq!(deleted.rev, None);
+    assert_eq!((pds.count(DELETE).await, pds.count(GET).await), (1, 1));
+}
+
+/// The PDS carries the write out after we have given it up: it is met when it is sent again.
+#[tokio::test]
+async fn a_write_that_is_carried_out_late_is_not_written_twice() {
+    let pds = Pds::start().await;
+    let repository = Repository::default();
+    repository.serve(&pds).await;
+    let late = ok(json!({})).set_delay(Duration::from_secs(60));
+    pds.first(pds.post(PUT), late).await;
+    pds.first(pds.get(GET), not_found()).await;
+    // The first request's write, just before the second one comes.
+    let race = Repository::but(repository.put(), error(400, "InvalidSwap", "Record was at"));
+    pds.first(pds.post(PUT), race).await;
+    let publisher = pds.impatient(Duration::from_millis(500)).await;
+    let receipt = publisher.publish(message("hi")).await.unwrap();
+    assert_eq!(receipt.rev, None);
+    assert!(repository.has(receipt.uri.as_str()));
+    assert!(repository.doubled().is_empty());
+    assert_eq!((pds.count(PUT).await, pds.count(GET).await), (2, 2));
+}
+
+/// What was in the way is gone when it is looked at: it is written after all, and not in a loop.
+#[tokio::test]
+async fn a_race_that_leaves_nothing_is_run_again() {
+    let pds = Pds::start().await;
+    let repository = Repository::default();
+    repository.serve(&pds).await;
+    let race = error(400, "InvalidSwap", "Record was at another");
+    pds.first_few(2, pds.post(PUT), race).await;
+    let publisher = pds.publisher().await;
+    let mut accepted = publisher.publish(message("hi")).enqueue().await.unwrap();
+    let pending = waits_because(&mut accepted, "InvalidSwap").await;
+    assert!(pending.retry_at.is_some(), "not at once: {pending:?}");
+    let uri = accepted.receipt().await.unwrap().uri;
+    assert!(repository.has(uri.as_str()));
+    assert_eq!((pds.count(PUT).await, pds.count(GET).await), (3, 2));
+}
+
+#[tokio::test]
+async fn a_conditional_delete_of_what_has_changed_or_is_gone() {
+    let pds = Pds::start().await;
+    let (expected, there) = (cid_for_raw(b"expected"), cid_for_raw(b"there"));
+    pds.answers(pds.post(DELETE), error(400, "InvalidSwap", ""))
+        .await;
+    pds.first(pds.get(GET), found("at://x", &there.to_string()))
+        .await;
+    pds.answers(pds.get(GET), not_found()).await;
+    let publisher = pds.publisher().await;
+    let delete = || publisher.delete(&message_uri(&tid_key())).swap(expected);
+    let late = delete().await.unwrap_err();
+    let PublishError::SwapFailed { found, .. } = &late else {
+        panic!("{late:?}")
+    };
+    assert_eq!(found.as_deref(), Some(&there));
+    delete().await.expect("what is gone is deleted");
 }

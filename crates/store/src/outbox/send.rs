@@ -4,7 +4,6 @@ use atcomms_lexicon::{Cid, Did};
 use rusqlite::{Connection, params};
 
 use super::{Action, Entry, read};
-use crate::bucket::{self, Pool};
 use crate::error::StoreError;
 use crate::job::Durability;
 use crate::store::Store;
@@ -56,22 +55,15 @@ impl Store {
         .await
     }
 
-    /// Notes that these entries are about to be sent, for so many points: until [`settle`](Self::settle)
-    /// says otherwise, nobody knows what became of them. Survives a killed process, and where one of
-    /// them changes what is there, a power loss: a creation that was forgotten is found by its key and
-    /// its CID. Cancel safe.
+    /// Notes that these entries are about to be sent: until [`settle`](Self::settle) says otherwise,
+    /// nobody knows what became of them. Returns the numbers of those that are still to be sent: others
+    /// were given up, or gave way to a later write, since they were read. Survives a killed process, and
+    /// where one of them changes what is there, a power loss: a creation that was forgotten is found by
+    /// its key and its CID. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be kept, and [`StoreError::NotPending`] if one of them was given up or
-    /// replaced since it was read: then none is noted, and none may be sent.
-    pub async fn mark_sent(
-        &self,
-        did: &Did,
-        entries: &[Entry],
-        points: u64,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let did = did.clone();
+    /// [`StoreError`] if it cannot be kept: then do not send.
+    pub async fn mark_sent(&self, entries: &[Entry], now: i64) -> Result<Vec<i64>, StoreError> {
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let durability = match entries.iter().all(|entry| entry.action == Action::Create) {
             true => Durability::Process,
@@ -82,12 +74,13 @@ impl Store {
                 "UPDATE outbox SET attempts = attempts + 1, doubt_since = ?2
                  WHERE id = ?1 AND state = 'pending'",
             )?;
+            let mut sent = Vec::new();
             for id in ids {
-                if statement.execute([id, now])? == 0 {
-                    return Err(StoreError::NotPending { id });
+                if statement.execute([id, now])? > 0 {
+                    sent.push(id);
                 }
             }
-            bucket::spend(connection, &did, Pool::Writes, points, now)
+            Ok(sent)
         })
         .await
     }

@@ -78,7 +78,7 @@ async fn sending() {
         let place = Place::new();
         let entry = accept(&place.open(), note("x")).await;
         die_at(&place, format!("sent.{side}"), async |store| {
-            store.mark_sent(&did(), &[entry], 3, NOW).await.unwrap();
+            store.mark_sent(&[entry], NOW).await.unwrap();
         })
         .await;
         let store = place.open();

@@ -23,7 +23,7 @@ async fn a_failed_entry_is_sent_again_in_its_old_place() {
     let entry = accept(&store, note("first")).await;
     accept(&store, note("second")).await;
     store
-        .mark_sent(&did(), std::slice::from_ref(&entry), 3, NOW)
+        .mark_sent(std::slice::from_ref(&entry), NOW)
         .await
         .unwrap();
     settle(&store, &entry, failed()).await;
@@ -74,7 +74,7 @@ async fn what_was_sent_cannot_be_given_up_unless_it_failed() {
     let store = Store::temporary().unwrap();
     let entry = accept(&store, note("x")).await;
     let sent = [entry.clone()];
-    store.mark_sent(&did(), &sent, 3, NOW).await.unwrap();
+    store.mark_sent(&sent, NOW).await.unwrap();
     assert!(!store.give_up(entry.id).await.unwrap());
     settle(&store, &entry, failed()).await;
     assert!(store.give_up(entry.id).await.unwrap());

@@ -69,6 +69,6 @@ async fn what_stands_for_itself_does_not_fold() {
 async fn what_was_sent_does_not_fold() {
     let store = Store::temporary().unwrap();
     let first = accept(&store, put("a", "1")).await;
-    store.mark_sent(&did(), &[first], 2, NOW).await.unwrap();
+    store.mark_sent(&[first], NOW).await.unwrap();
     assert!(accepted(&store, put("a", "2")).await.folded.is_empty());
 }

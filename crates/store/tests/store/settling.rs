@@ -17,7 +17,7 @@ async fn written() {
     let store = Store::temporary().unwrap();
     let entry = accept(&store, note("x")).await;
     store
-        .mark_sent(&did(), std::slice::from_ref(&entry), 3, NOW)
+        .mark_sent(std::slice::from_ref(&entry), NOW)
         .await
         .unwrap();
     let outcome = Outcome::Written {
@@ -57,7 +57,7 @@ async fn not_done() {
     let store = Store::temporary().unwrap();
     let entry = accept(&store, note("x")).await;
     store
-        .mark_sent(&did(), std::slice::from_ref(&entry), 3, NOW)
+        .mark_sent(std::slice::from_ref(&entry), NOW)
         .await
         .unwrap();
     let outcome = Outcome::NotDone {
@@ -79,7 +79,7 @@ async fn in_doubt() {
     let store = Store::temporary().unwrap();
     let entry = accept(&store, note("x")).await;
     store
-        .mark_sent(&did(), std::slice::from_ref(&entry), 3, NOW)
+        .mark_sent(std::slice::from_ref(&entry), NOW)
         .await
         .unwrap();
     let outcome = Outcome::InDoubt {
@@ -126,7 +126,7 @@ async fn a_change_that_failed_takes_nothing_with_it() {
     let store = Store::temporary().unwrap();
     let change = accept(&store, put("a", "change")).await;
     store
-        .mark_sent(&did(), std::slice::from_ref(&change), 2, NOW)
+        .mark_sent(std::slice::from_ref(&change), NOW)
         .await
         .unwrap();
     accept(&store, put("a", "newer")).await;
