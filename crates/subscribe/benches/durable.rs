@@ -181,7 +181,7 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
     inbox.connected().await;
     let (mut durable, mut plain) = (Vec::new(), Vec::new());
     for n in 0..ALONE {
-        let frame = next_frame(&mut writers[n % AUTHORS], n + 1, now());
+        let frame = next_frame(&mut writers[n % AUTHORS], MESSAGES + n + 1, now());
         let sent = Instant::now();
         replay.push(frame);
         let leased = inbox.next().await.expect("a store").expect("more");
@@ -195,7 +195,7 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
         .expect("something");
     subscription.connected().await;
     for n in ALONE..2 * ALONE {
-        let frame = next_frame(&mut writers[n % AUTHORS], n + 1, now());
+        let frame = next_frame(&mut writers[n % AUTHORS], MESSAGES + n + 1, now());
         let sent = Instant::now();
         replay.push(frame);
         subscription.next().await.expect("more").expect("a message");
