@@ -129,6 +129,7 @@ fn sqlite3_tells_what_the_tables_hold() {
             "consumer",
             "cursor",
             "repository",
+            "relayed",
             "inbox"
         ]
     );
