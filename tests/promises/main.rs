@@ -12,6 +12,7 @@ mod author;
 mod author_is_the_signer;
 mod bad_input_is_a_value;
 mod consumer;
+mod corruption_is_loud;
 mod data_before_cursor;
 mod ordered_per_repository;
 mod published_exactly_once;

@@ -82,7 +82,7 @@ pub(crate) struct Outbox {
     /// Have one that failed sent again; may be repeated
     #[arg(long, value_name = "URI")]
     pub(crate) retry: Vec<AtUri>,
-    /// Give one up that failed or was never sent; may be repeated
+    /// Give one up that failed, or that is certainly not written; may be repeated
     #[arg(long, value_name = "URI")]
     pub(crate) drop: Vec<AtUri>,
     /// Print one JSON object a line

@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: args::Outbox) -> Outcome {
         for id in find(uri.clone(), &entries)? {
             if !store.give_up(id).await? {
                 return Err(Failure::Usage(format!(
-                    "{uri} was sent already and may be written: it cannot be dropped any more"
+                    "{uri} was sent, and may be written: it cannot be dropped until that is known"
                 )));
             }
         }

@@ -262,7 +262,7 @@ struct Replaced {
     rank: i64,
 }
 
-/// An update that was never sent gives way to a newer one of the same key, unless one of the two
+/// An update that is certainly not written gives way to a newer one of the same key, unless one of the two
 /// depends on what is there, or has a key of the caller's, which stands for it alone.
 fn replaced(connection: &Connection, newer: &Entry) -> rusqlite::Result<Option<Replaced>> {
     if newer.action != Action::Put || newer.swap.is_some() {
@@ -271,7 +271,7 @@ fn replaced(connection: &Connection, newer: &Entry) -> rusqlite::Result<Option<R
     // Only what directly precedes it: a delete between the two keeps its place.
     let last: Option<(Replaced, bool)> = connection
         .prepare_cached(
-            "SELECT id, rank, action = 'put' AND swap IS NULL AND once IS NULL AND attempts = 0 FROM outbox
+            "SELECT id, rank, action = 'put' AND swap IS NULL AND once IS NULL AND doubt_since IS NULL FROM outbox
              WHERE did = ?1 AND collection = ?2 AND rkey = ?3 AND state = 'pending'
              ORDER BY id DESC LIMIT 1",
         )?

@@ -45,8 +45,8 @@ impl Store {
         .await
     }
 
-    /// Gives an entry up that has failed, or that was never sent: it is as if it had never been
-    /// accepted. False if there is no such entry, or it was sent: then delete the record instead.
+    /// Gives an entry up that has failed, or that is certainly not written: it is as if it had never been
+    /// accepted. False if there is no such entry, or it may be written: then delete the record instead.
     /// Survives a power loss. Cancel safe.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Store {
                 )?;
                 let deleted = connection.execute(
                     "DELETE FROM outbox WHERE id = ?1
-                         AND (state = 'failed' OR (state = 'pending' AND attempts = 0))",
+                         AND (state = 'failed' OR (state = 'pending' AND doubt_since IS NULL))",
                     [id],
                 )?;
                 Ok::<_, StoreError>((deleted > 0).then_some(cids))

@@ -1,6 +1,6 @@
 //! Pending updates of one key fold into the newest.
 
-use atcomms_store::{Draft, State, Store};
+use atcomms_store::{Draft, Entry, Outcome, State, Store};
 
 use crate::support::{
     NOW, accept, accepted, cid, create, delete, did, next, note, once, put, texts,
@@ -71,4 +71,27 @@ async fn what_was_sent_does_not_fold() {
     let first = accept(&store, put("a", "1")).await;
     store.mark_sent(&[first], NOW).await.unwrap();
     assert!(accepted(&store, put("a", "2")).await.folded.is_empty());
+}
+
+#[tokio::test]
+async fn what_never_reached_the_pds_folds_and_can_be_given_up() {
+    let store = Store::temporary().unwrap();
+    let (first, note) = (
+        accept(&store, put("a", "1")).await,
+        accept(&store, note("x")).await,
+    );
+    let tried = [first.clone(), note.clone()];
+    store.mark_sent(&tried, NOW).await.unwrap();
+    assert!(!store.give_up(note.id).await.unwrap(), "it may be written");
+    let not_done = |entry: Entry| {
+        let outcome = Outcome::NotDone {
+            reason: "no connection".to_owned(),
+            not_before: 0,
+        };
+        (entry, outcome)
+    };
+    store.settle(tried.map(not_done).into(), NOW).await.unwrap();
+    assert_eq!(accepted(&store, put("a", "2")).await.folded, [first.id]);
+    assert!(store.give_up(note.id).await.unwrap());
+    assert_eq!(texts(&next(&store).await), ["2"]);
 }
