@@ -44,8 +44,8 @@ const ENOUGH: u64 = 500;
 /// Runs at once, each with a PDS of its own: they wait most of the time.
 const AT_ONCE: usize = 64;
 
-/// Longest time of one process: its pauses after failures add up to seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time of one process: each answer that is lost in a row doubles its pause, up to a minute.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What all runs share.
 struct Stage {

@@ -54,6 +54,8 @@ pub(crate) struct Drain {
     /// The most writes of a batch: less after one that failed, until the culprit is alone.
     cap: usize,
     strikes: Strikes,
+    /// Whether it has looked at the outbox at all.
+    begun: bool,
     /// When it is next looked at what other processes have made of entries that somebody here waits for.
     next_look: Instant,
     /// Up to which entry that was done last.
@@ -110,6 +112,7 @@ impl Drain {
             pace: Pace::default(),
             cap: MAX_WRITES,
             strikes: Strikes::default(),
+            begun: false,
             next_look: Instant::now(),
             looked_at: 0,
         };
@@ -168,7 +171,12 @@ impl Drain {
         let pds = self.session.pds().to_string();
         while !self.is_stopping() {
             self.look_now_and_then().await?;
-            let outlook = self.store.outlook(&did, &pds, now(), MAX_WRITES).await?;
+            // What an earlier process has set aside is tried by this one: much may have changed.
+            let until = match std::mem::replace(&mut self.begun, true) {
+                true => now(),
+                false => i64::MAX,
+            };
+            let outlook = self.store.outlook(&did, &pds, until, MAX_WRITES).await?;
             match (outlook.entries.is_empty(), outlook.due) {
                 (true, None) => break,
                 (true, Some(until)) => return Ok(Pass::Wait(Hold::until(until))),

@@ -111,10 +111,15 @@ impl Script {
     /// Whether creations of one priority go out in the order of their acceptance. One on which the PDS
     /// fails is set aside, and the others pass it.
     pub(crate) fn is_orderly(&self) -> bool {
-        self.0.iter().all(|op| match op {
-            Op::Trouble(trouble) => !trouble.sets_aside(),
-            _ => true,
-        })
+        let troubles = || {
+            self.0.iter().filter_map(|op| match op {
+                Op::Trouble(trouble) => Some(trouble),
+                _ => None,
+            })
+        };
+        // One that stays without an answer twice is set aside, too.
+        let unanswered: u64 = troubles().map(Trouble::unanswered).sum();
+        unanswered <= 1 && !troubles().any(Trouble::sets_aside)
     }
 }
 

@@ -79,6 +79,19 @@ impl Trouble {
         let failed = matches!(self.fault, Fault::FailBefore(_) | Fault::FailAfter(_));
         failed || self.method == UPLOAD
     }
+
+    /// How many writes it leaves without an answer.
+    pub(crate) fn unanswered(&self) -> u64 {
+        let lost = match self.fault {
+            Fault::AnswerLost | Fault::RequestLost => true,
+            Fault::Slow(time) => time > PATIENCE,
+            _ => false,
+        };
+        match lost && [PUT, APPLY, DELETE].contains(&self.method) {
+            true => self.times,
+            false => 0,
+        }
+    }
 }
 
 /// How often each kind fired, by its name.

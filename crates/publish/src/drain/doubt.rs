@@ -73,7 +73,7 @@ impl Drain {
         };
         let again = || Outcome::NotDone {
             reason: entry.reason.clone().unwrap_or_else(|| LOST.to_owned()),
-            not_before: entry.not_before,
+            not_before: 0,
         };
         match (entry.action, found, entry.swap) {
             (Action::Create | Action::Put, Some(found), _) if Some(found) == entry.cid => written,
