@@ -83,7 +83,10 @@ async fn main() -> Result<()> {
         "       trust {}, continuity {}, commit {}",
         delivery.trust.as_str(),
         delivery.continuity.as_str(),
-        delivery.commit
+        delivery
+            .commit
+            .map(|commit| commit.to_string())
+            .unwrap_or_default()
     );
     ensure!(
         delivery.author == *alice.did() && delivery.cid == Some(receipt.cid),

@@ -40,8 +40,8 @@ pub struct Event {
     pub rev: Tid,
     /// The record's CID; `None` for a delete.
     pub cid: Option<Cid>,
-    /// The commit.
-    pub commit: Cid,
+    /// The commit; `None` if the source names none.
+    pub commit: Option<Cid>,
     /// The record as DAG-CBOR; `None` for a delete.
     pub record: Option<Vec<u8>>,
     /// Why it can be believed, in a word; `None` if the record cannot be read.

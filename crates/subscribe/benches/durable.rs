@@ -272,7 +272,7 @@ fn commit(n: u64) -> atcomms_store::Commit {
             change: Change::Create,
             rev,
             cid: Some(cid),
-            commit: cid,
+            commit: Some(cid),
             record: Some(vec![7; 300]),
             trust: Some("verified".to_owned()),
             continuity: Some("proven".to_owned()),

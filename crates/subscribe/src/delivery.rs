@@ -21,8 +21,8 @@ pub struct Delivery<T = Map> {
     pub cid: Option<Cid>,
     /// The revision of the repository that this operation made.
     pub rev: Tid,
-    /// The signed commit, by hash.
-    pub commit: Cid,
+    /// The signed commit, by hash; `None` if the source names none, as a Jetstream.
+    pub commit: Option<Cid>,
     /// Who wrote it: the repository whose key signed the commit (P6).
     pub author: Did,
     /// The record's collection.
@@ -116,8 +116,8 @@ pub struct Undecodable {
     pub action: Action,
     /// The revision that brought it.
     pub rev: Tid,
-    /// The signed commit, by hash.
-    pub commit: Cid,
+    /// The signed commit, by hash; `None` if the source names none, as a Jetstream.
+    pub commit: Option<Cid>,
     /// Whose repository it is in.
     pub author: Did,
     /// What is wrong with it.

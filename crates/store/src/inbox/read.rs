@@ -105,7 +105,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         change: change(row)?,
         rev: parsed(row, "rev")?,
         cid: parsed_or_none(row, "cid")?,
-        commit: parsed(row, "commit_cid")?,
+        commit: parsed_or_none(row, "commit_cid")?,
         record: row.get("record")?,
         trust: row.get("trust")?,
         continuity: row.get("continuity")?,

@@ -90,7 +90,7 @@ fn take_in(
             event.change.as_str(),
             event.rev.to_string(),
             event.cid.map(|cid| cid.to_string()),
-            event.commit.to_string(),
+            event.commit.map(|cid| cid.to_string()),
             event.record,
             event.trust,
             event.continuity,

@@ -65,13 +65,13 @@ async fn a_newer_version() {
         error,
         OpenError::Newer {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         }
     ));
     assert!(error.to_string().contains("use a newer atcomms"), "{error}");
     let newer = Connection::open(place.path()).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.pragma_update(None, "user_version", 3).unwrap();
     drop(newer);
     assert_eq!(texts(&next(&place.open()).await), ["x"]);
 }
@@ -93,7 +93,7 @@ async fn an_older_version_is_updated_once_nobody_uses_it() {
         error,
         OpenError::InUse {
             found: 0,
-            known: 2,
+            known: 3,
             ..
         }
     ));
@@ -134,6 +134,41 @@ async fn a_store_from_before_the_inbox_keeps_what_waits() {
     assert_eq!(texts(&next(&store).await), ["x"]);
     let consumer = store.consumer("new", 1).await.unwrap();
     assert_eq!(store.inbox_len(&consumer).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_store_from_before_resynchronisation_keeps_its_inbox() {
+    let place = Place::new();
+    let before = Connection::open(place.path()).unwrap();
+    for step in [
+        include_str!("../../src/schema/1.sql"),
+        include_str!("../../src/schema/2.sql"),
+    ] {
+        before.execute_batch(step).unwrap();
+    }
+    before
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .unwrap();
+    before.pragma_update(None, "user_version", 2).unwrap();
+    before
+        .execute_batch(
+            "INSERT INTO consumer VALUES (1, 'worker', 0);
+             INSERT INTO inbox (id, consumer_id, did, collection, rkey, action, rev, commit_cid, live, source,
+                 seq, received_at, state, reason)
+             VALUES (7, 1, 'did:web:a.example', 'agent.comms.message', 'x', 'delete', '3l2kdqixyzs2a',
+                 'bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae', 1, 'ws://localhost:1', 5, 9,
+                 'dead', 'it was too much');",
+        )
+        .unwrap();
+    drop(before);
+    let store = place.open();
+    let consumer = store.consumer("worker", 1).await.unwrap();
+    let dead = store.inbox(&consumer, true, 0, 10).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    let event = &dead[0];
+    assert_eq!((event.id, event.received_at, event.event.seq), (7, 9, 5));
+    assert_eq!(event.reason.as_deref(), Some("it was too much"));
+    assert!(event.event.commit.is_some() && event.event.cid.is_none());
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn commit(of: &str, n: u64, verified: bool) -> Commit {
             change: Change::Create,
             rev,
             cid: Some(cid()),
-            commit: cid(),
+            commit: Some(cid()),
             record: Some(b"\xa0".to_vec()),
             trust: Some("verified".to_owned()),
             continuity: Some("proven".to_owned()),

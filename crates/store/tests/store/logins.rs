@@ -130,6 +130,8 @@ fn sqlite3_tells_what_the_tables_hold() {
             "cursor",
             "repository",
             "relayed",
+            "known",
+            "desynchronised",
             "inbox"
         ]
     );

@@ -145,7 +145,7 @@ impl Engine {
             return;
         }
         let source: Arc<str> = self.hosts.get(held.source).cloned().unwrap_or_default();
-        let (did, rev, cid) = (commit.did().clone(), commit.rev(), commit.commit());
+        let (did, rev, cid) = (commit.did().clone(), commit.rev(), Some(commit.commit()));
         for op in commit.into_ops() {
             if !self
                 .scope

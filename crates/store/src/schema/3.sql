@@ -1,0 +1,53 @@
+-- Resynchronisation: what a consumer knows of the repositories that it follows, to tell what it missed. And
+-- events without a commit, for a server that names none.
+
+CREATE TABLE known (            -- the records of followed repositories, as far as they are in scope; never pruned
+    consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
+    did         TEXT NOT NULL,
+    collection  TEXT NOT NULL,
+    rkey        TEXT NOT NULL,
+    cid         TEXT NOT NULL,
+    PRIMARY KEY (consumer_id, did, collection, rkey)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE desynchronised (   -- followed repositories of which something was missed: they must be fetched
+    consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
+    did         TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (consumer_id, did)
+) STRICT, WITHOUT ROWID;
+
+-- The inbox as before, but `commit_cid` may be null, which SQLite can say of a new table only.
+CREATE TABLE new_inbox (        -- events that are not acknowledged yet; an acknowledged one is gone from here
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they are delivered first
+    consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
+    did         TEXT NOT NULL,   -- at://DID/COLLECTION/RKEY is what it is about
+    collection  TEXT NOT NULL,
+    rkey        TEXT NOT NULL,
+    action      TEXT NOT NULL CHECK (action IN ('create', 'update', 'delete')),
+    rev         TEXT NOT NULL,
+    cid         TEXT,            -- of the record; null for a delete
+    commit_cid  TEXT,            -- null: the source names no commit
+    trust       TEXT,            -- null: the record cannot be read, and `undecodable` says why
+    continuity  TEXT,
+    undecodable TEXT,
+    live        INTEGER NOT NULL,
+    source      TEXT NOT NULL,
+    seq         INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    state       TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    attempts    INTEGER NOT NULL DEFAULT 0, -- how often it was handed out
+    visible_at  INTEGER NOT NULL DEFAULT 0, -- not handed out before this: it is with somebody, or was put off; 0: at once
+    lease       INTEGER,         -- who has it; null if nobody
+    reason      TEXT,            -- dead: why
+    record      BLOB             -- DAG-CBOR as it was signed; null for a delete
+) STRICT;
+INSERT INTO new_inbox SELECT id, consumer_id, did, collection, rkey, action, rev, cid, commit_cid, trust, continuity,
+    undecodable, live, source, seq, received_at, state, attempts, visible_at, lease, reason, record FROM inbox;
+DROP TABLE inbox;
+ALTER TABLE new_inbox RENAME TO inbox;
+CREATE INDEX inbox_fresh ON inbox (consumer_id, id) WHERE state = 'waiting' AND visible_at = 0;
+CREATE INDEX inbox_out ON inbox (consumer_id, visible_at, lease, attempts) WHERE state = 'waiting' AND visible_at > 0;
+CREATE INDEX inbox_of_repository ON inbox (consumer_id, did, id) WHERE state = 'waiting';
+CREATE INDEX inbox_dead ON inbox (consumer_id, id) WHERE state = 'dead';
