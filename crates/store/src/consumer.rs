@@ -28,6 +28,37 @@ pub struct RepositoryHead {
     pub data: Cid,
 }
 
+/// How much of a followed repository's story is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Story {
+    /// What the stream brought since it is followed.
+    Begun,
+    /// All its records in scope are known.
+    Whole,
+    /// It was whole, and something was missed since: it must be fetched.
+    Broken,
+}
+
+impl Story {
+    /// As it stands in the table.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Whole => "whole",
+            Self::Broken => "broken",
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        match text {
+            "whole" => Self::Whole,
+            "broken" => Self::Broken,
+            _ => Self::Begun,
+        }
+    }
+}
+
 impl Store {
     /// The consumer of this name, made if there is none. Survives a killed process. Cancel safe.
     ///
@@ -94,7 +125,8 @@ impl Store {
         .await
     }
 
-    /// The heads of the repositories that a consumer has verified, the most recent first. Cancel safe.
+    /// The heads of the repositories that a consumer has verified, and how much of their story is known, the
+    /// most recent first. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -102,19 +134,20 @@ impl Store {
         &self,
         consumer: &Consumer,
         limit: usize,
-    ) -> Result<Vec<RepositoryHead>, StoreError> {
+    ) -> Result<Vec<(RepositoryHead, Story)>, StoreError> {
         let id = consumer.id;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT did, rev, data FROM repository WHERE consumer_id = ?1 ORDER BY at DESC LIMIT ?2",
+                "SELECT did, rev, data, story FROM repository WHERE consumer_id = ?1 ORDER BY at DESC LIMIT ?2",
             )?;
             let rows = statement.query_map(params![id, limit], |row| {
-                Ok(RepositoryHead {
+                let head = RepositoryHead {
                     did: parsed(row, "did")?,
                     rev: parsed(row, "rev")?,
                     data: parsed(row, "data")?,
-                })
+                };
+                Ok((head, Story::of(&row.get::<_, String>("story")?)))
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

@@ -38,6 +38,7 @@
 //!   [`Outlook`]
 //! - who is logged in: [`Login`]
 //! - what was taken in by a durable [`Consumer`], and is not acknowledged yet: [`Event`]
+//! - what it knows of the repositories that it follows: [`Known`], [`Story`]
 //! - one process at a time: [`Lock`]
 //!
 //! The file can be read with the `sqlite3` command; `.schema` says what the tables hold. It holds
@@ -54,6 +55,7 @@ mod error;
 mod in_use;
 mod inbox;
 mod job;
+mod known;
 mod lock;
 mod login;
 mod make;
@@ -69,11 +71,12 @@ mod writer;
 
 pub use blobs::{BlobFolder, CopiedBlob, CopyError};
 pub use bucket::{Bucket, Pool, Told};
-pub use consumer::{Consumer, RepositoryHead};
+pub use consumer::{Consumer, RepositoryHead, Story};
 #[cfg(feature = "crash-points")]
 pub use crash::CrashPlan;
 pub use error::{OpenError, StoreError};
 pub use inbox::{Change, Commit, Event, Intake, LeaseError, LeaseToken, Pending, Received, Terms};
+pub use known::Known;
 pub use lock::{Lock, Purpose};
 pub use login::Login;
 pub use outbox::{

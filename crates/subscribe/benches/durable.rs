@@ -215,7 +215,11 @@ async fn store_alone() {
     while taken < MESSAGES as u64 {
         let commits = (taken..taken + 512).map(commit).collect();
         let cursors = vec![("host".to_owned(), i64::try_from(taken).expect("some"))];
-        let intake = Intake { commits, cursors };
+        let intake = Intake {
+            commits,
+            cursors,
+            ..Intake::default()
+        };
         taken += store.take_in(&consumer, intake, 1).await.expect("room");
     }
     let took = begun.elapsed().as_secs_f64();
@@ -281,5 +285,6 @@ fn commit(n: u64) -> atcomms_store::Commit {
             source: "ws://localhost:2583".to_owned(),
             seq: 1,
         }],
+        ..atcomms_store::Commit::default()
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Counters {
     frames: AtomicU64,
     delivered: AtomicU64,
     duplicates: AtomicU64,
+    resyncs: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
     /// Nanoseconds since `started`, plus one; 0 is "none yet".
     first: AtomicU64,
@@ -44,6 +45,7 @@ impl Counters {
             frames: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
+            resyncs: AtomicU64::new(0),
             rejected: Mutex::default(),
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -64,6 +66,10 @@ impl Counters {
 
     pub(crate) fn duplicates(&self, events: u64) {
         self.duplicates.fetch_add(events, Relaxed);
+    }
+
+    pub(crate) fn resynced(&self) {
+        self.resyncs.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {
@@ -89,7 +95,7 @@ impl Counters {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
-            resyncs: 0,
+            resyncs: self.resyncs.load(Relaxed),
             seconds: Duration::from_nanos(span).as_secs_f64(),
         }
     }

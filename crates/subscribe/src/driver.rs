@@ -11,20 +11,32 @@ use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 
+use crate::backfill::{Backfill, BackfillEvent};
 use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::scope::Scope;
 use crate::sink::Sink;
+use crate::snapshot::FetchFailure;
 use crate::source::SourceEvent;
 use crate::source::firehose::Progress;
 use crate::subscription::StreamError;
+use crate::sweep::{Sweep, SweepEvent};
 
 /// One source as the driver drives it.
 pub(crate) struct Feed {
     pub(crate) host: Arc<str>,
     pub(crate) progress: Progress,
     pub(crate) events: Pin<Box<dyn Stream<Item = SourceEvent> + Send>>,
+}
+
+/// How a driver asks the network, and when it ends.
+pub(crate) struct Plan {
+    pub(crate) resolver: Resolver,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) sweep_every: Duration,
+    pub(crate) idle: Option<Duration>,
 }
 
 /// A source as it is known while it runs.
@@ -58,6 +70,8 @@ pub(crate) struct Driver {
     events: Events,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
+    backfill: Backfill,
+    sweep: Sweep,
     sink: Sink,
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
@@ -69,12 +83,11 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         engine: Engine,
-        resolver: Resolver,
+        plan: Plan,
         feeds: Vec<Feed>,
         sink: Sink,
         links: watch::Sender<Links>,
         counters: Arc<Counters>,
-        idle: Option<Duration>,
     ) -> Self {
         let mut hosts = Vec::new();
         let mut events = Events::new();
@@ -90,7 +103,9 @@ impl Driver {
         }
         Driver {
             engine,
-            resolver,
+            backfill: Backfill::new(plan.resolver.clone(), plan.scope),
+            sweep: Sweep::new(plan.resolver.clone(), plan.sweep_every),
+            resolver: plan.resolver,
             hosts,
             events,
             lookups: Lookups::new(),
@@ -98,7 +113,7 @@ impl Driver {
             sink,
             links,
             counters,
-            idle,
+            idle: plan.idle,
             unread: None,
         }
     }
@@ -124,6 +139,8 @@ impl Driver {
                 Some((did, answer)) = self.lookups.next(), if !self.lookups.is_empty() => {
                     self.engine.resolved(&did, answer, micros());
                 }
+                event = self.backfill.next(), if !self.backfill.is_idle() => self.backfilled(event).await,
+                event = self.sweep.next() => self.swept(event),
                 Some((index, event)) = self.events.next() => {
                     if let SourceEvent::Frame(_) = event {
                         last_event = Instant::now();
@@ -136,11 +153,11 @@ impl Driver {
                 () = &mut silence, if self.idle.is_some() => {
                     let idle = self.idle.unwrap_or_default();
                     let until = last_event + idle;
-                    if until <= Instant::now() && self.lookups.is_empty() {
+                    if until <= Instant::now() && self.lookups.is_empty() && self.backfill.is_idle() {
                         break;
                     }
                     if until + KEY_GRACE <= Instant::now() {
-                        self.engine.give_up();
+                        self.engine.give_up(micros());
                         break;
                     }
                     let next = until.max(Instant::now() + idle.min(Duration::from_millis(100)));
@@ -214,15 +231,21 @@ impl Driver {
                 tracing::warn!(host = %host.name, "a frame is too large to be read; going on behind it");
                 self.counters.frame(now);
                 self.counters.rejected("frame_too_large");
-                host.up = false;
+                if std::mem::replace(&mut host.up, false) {
+                    self.engine.disconnected();
+                }
             }
             SourceEvent::Connected => {
                 tracing::info!(host = %host.name, "connected");
-                host.up = true;
+                if !std::mem::replace(&mut host.up, true) {
+                    self.engine.connected(micros());
+                }
             }
             SourceEvent::Disconnected(why) => {
                 tracing::warn!(host = %host.name, "not connected: {why}; trying again");
-                host.up = false;
+                if std::mem::replace(&mut host.up, false) {
+                    self.engine.disconnected();
+                }
             }
             SourceEvent::Ended(error) => {
                 host.ended = true;
@@ -256,11 +279,11 @@ impl Driver {
                         return false;
                     }
                 }
-                Output::Settled { head, .. } => {
-                    if let Some(keeper) = self.sink.keeper() {
-                        keeper.settled(head);
-                    }
-                }
+                Output::Settled { verified, .. } => self.sink.settled(verified),
+                Output::Resynced(verified) => self.sink.settled(Some(verified)),
+                Output::Broken { did } => self.sink.broken(did),
+                Output::Fetch { did } => self.backfill.want(did),
+                Output::Sweep => self.sweep.round(self.engine.followed(), true),
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
                 Output::Forget { did } => self.resolver.forget(&did).await,
                 Output::Stop { source, error } => {
@@ -281,6 +304,43 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// A repository that was asked for comes to its turn, or is here.
+    async fn backfilled(&mut self, event: BackfillEvent) {
+        match event {
+            BackfillEvent::Turn(turn) => {
+                self.engine.fetching(turn.did(), micros());
+                // Only to spare proofs: what counts is what is known when it is here.
+                let known = self.sink.known(turn.did()).await.unwrap_or_default();
+                self.backfill.fetch(turn, known);
+            }
+            BackfillEvent::Done(did, Ok(snapshot)) => {
+                self.keep(false).await;
+                let answer = match self.sink.known(&did).await {
+                    Ok(known) if snapshot.tells_all_but(&known) => Ok((snapshot, known)),
+                    Ok(_) => Err(FetchFailure::ForNow(
+                        "it was written while it was read".to_owned(),
+                    )),
+                    Err(error) => Err(FetchFailure::ForNow(error.to_string())),
+                };
+                self.engine.fetched(&did, answer, micros());
+            }
+            BackfillEvent::Done(did, Err(failure)) => {
+                self.engine.fetched(&did, Err(failure), micros());
+            }
+        }
+    }
+
+    fn swept(&mut self, event: SweepEvent) {
+        match event {
+            SweepEvent::Due => self.sweep.round(self.engine.followed(), false),
+            SweepEvent::Latest(latest) => {
+                for (did, rev) in latest {
+                    self.engine.swept(&did, rev, micros());
+                }
+            }
+        }
     }
 
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {

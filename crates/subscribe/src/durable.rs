@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
 use crate::inbox::Inbox;
-use crate::intake::{Fed, Keeper};
+use crate::intake::{Fed, Keeper, standing};
 use crate::sink::Sink;
 use crate::subscriber::{Before, SubscribeError, Subscriber};
 
@@ -174,10 +174,11 @@ impl Feeder {
 
     async fn before(&self) -> Result<Before, StoreError> {
         let cursors = self.store.cursors(&self.consumer).await?;
-        let heads = self.store.heads(&self.consumer, HEADS).await?;
-        let heads = heads.into_iter().map(|head| {
+        let followed = self.subscriber.followed();
+        let heads = self.store.heads(&self.consumer, HEADS + followed).await?;
+        let heads = heads.into_iter().map(|(head, story)| {
             let (rev, data) = (head.rev, head.data);
-            (head.did, Head { rev, data })
+            (head.did, Head { rev, data }, standing(story))
         });
         Ok(Before {
             cursors,

@@ -4,28 +4,35 @@
 //! A commit in scope waits here, bounded, while its author's key is looked up; commits of other
 //! repositories pass it. The commits of one repository never overtake each other.
 
+mod backlog;
 mod control;
+mod difference;
 mod judgement;
 mod order;
 mod repository;
+mod resync;
+mod said;
 mod unsettled;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atcomms_lexicon::{Did, Tid};
+use atcomms_lexicon::{Cid, Did, Tid};
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, Frame, Kind};
 use atcomms_repo::verify::{Head, Limits, OpenCommit};
 use bytes::Bytes;
 
+use self::backlog::Backlog;
 use self::order::{HISTORY_MICROS, Order, Ticket};
+pub(crate) use self::repository::Standing;
 use self::repository::{Held, Key, Repositories};
 use self::unsettled::Unsettled;
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Undecodable};
 use crate::scope::Scope;
+use crate::snapshot::Path;
 use crate::trust::Trust;
 
 /// Which of the subscription's sources.
@@ -47,6 +54,8 @@ const DOUBT_MICROS: u64 = 10 * 1_000_000;
 const KEY_TTL_MICROS: u64 = 10 * 60 * 1_000_000;
 /// The first wait before a directory that was down is asked again; it doubles.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// One frame in so many is looked at for its time: decoding one costs as much as passing over some ten.
+const LOOK_EVERY: u32 = 64;
 /// The longest such wait.
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -66,13 +75,25 @@ pub(crate) enum KeyAnswer {
 pub(crate) enum Output {
     Deliver(Delivery),
     Undecodable(Undecodable),
-    /// All that this commit has for the subscriber has been said; and what its repository's head is from
-    /// here on, if it was verified.
+    /// All that this commit has for the subscriber has been said; and what it changes of what is known, if it
+    /// was verified.
     Settled {
         source: SourceIndex,
         seq: i64,
-        head: Option<(Did, Head)>,
+        verified: Option<Box<Verified>>,
     },
+    /// All that a fetched repository has for the subscriber has been said.
+    Resynced(Box<Verified>),
+    /// Something of this repository was dropped: what is known of it is not whole any more.
+    Broken {
+        did: Did,
+    },
+    /// Fetch this repository, and read what is known of it after all that was delivered before.
+    Fetch {
+        did: Did,
+    },
+    /// Ask the followed repositories' PDSs for their latest revs.
+    Sweep,
     /// Look up the key of this repository, past the cache if `fresh`, not before `after`.
     Resolve {
         did: Did,
@@ -90,9 +111,34 @@ pub(crate) enum Output {
     },
 }
 
+/// What is known of a repository after a commit of it, or after it was fetched.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) did: Did,
+    pub(crate) head: Head,
+    /// The records in scope that changed, if the repository is followed: what they are now, or that they are gone.
+    pub(crate) known: Vec<(Path, Option<Cid>)>,
+    /// How much of its story is known, if that changed.
+    pub(crate) standing: Option<Standing>,
+}
+
+/// What an engine is to do about what it did not see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resyncs {
+    /// Whether followed repositories are fetched at all: not where there is only a file to read.
+    pub(crate) allowed: bool,
+    /// Whether what was there at first sight is not news.
+    pub(crate) silent_start: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Engine {
-    scope: Scope,
+    scope: Arc<Scope>,
+    resyncs: bool,
+    silent_start: bool,
+    backlog: Backlog,
+    /// Commit frames of no interest since one was looked at for its time.
+    passed: u32,
     required: Trust,
     hosts: Vec<Arc<str>>,
     repositories: Repositories,
@@ -105,13 +151,18 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        scope: Scope,
+        scope: Arc<Scope>,
         required: Trust,
+        resyncs: Resyncs,
         hosts: Vec<Arc<str>>,
         counters: Arc<Counters>,
     ) -> Self {
         Engine {
             scope,
+            resyncs: resyncs.allowed,
+            silent_start: resyncs.silent_start,
+            backlog: Backlog::default(),
+            passed: 0,
             required,
             hosts,
             repositories: Repositories::default(),
@@ -124,9 +175,11 @@ impl Engine {
     }
 
     /// Takes in what was verified by an earlier run.
-    pub(crate) fn remember(&mut self, did: &Did, head: Head) {
+    pub(crate) fn remember(&mut self, did: &Did, head: Head, standing: Standing) {
         let followed = self.scope.follows(did.as_str());
-        self.repositories.entry(did, followed).head = Some(head);
+        let repository = self.repositories.entry(did, followed);
+        repository.head = Some(head);
+        repository.standing = standing;
     }
 
     /// The first commit of a source that is not settled yet, by its sequence number.
@@ -145,17 +198,20 @@ impl Engine {
 
     /// When [`Engine::tick`] has something to do, in microseconds.
     pub(crate) fn wake_at(&self) -> Option<u64> {
-        self.order.wake_at()
+        let wakes = [self.order.wake_at(), self.backlog.wake_at()];
+        wakes.into_iter().flatten().min()
     }
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: u64) {
         self.order.expire(now);
+        self.resync_tick(now);
     }
 
     /// Takes in one frame; gives its sequence number, if it has one.
     pub(crate) fn frame(&mut self, source: SourceIndex, bytes: Bytes, now: u64) -> Option<i64> {
         self.order.expire(now);
+        self.backlog.frame(now);
         let peek = match frame::peek(&bytes) {
             Ok(peek) => peek,
             Err(error) => {
@@ -167,6 +223,7 @@ impl Engine {
         let seq = peek.seq();
         match peek.kind() {
             Kind::Commit => {
+                self.look_at_the_time(&bytes, now);
                 let did = peek.did().unwrap_or_default();
                 if self.scope.wants_commit(did, peek.op_paths()) {
                     match did.parse::<Did>() {
@@ -188,7 +245,7 @@ impl Engine {
                 }
             }
             Kind::Unknown => {}
-            _ => self.control(source, &bytes),
+            _ => self.control(source, &bytes, now),
         }
         seq
     }
@@ -259,8 +316,27 @@ impl Engine {
         }
     }
 
-    /// The subscription ends: what still waits for its author's key is counted as refused.
-    pub(crate) fn give_up(&mut self) {
+    /// Looks at the time of a frame now and then, while the stream tells of the past.
+    fn look_at_the_time(&mut self, bytes: &[u8], now: u64) {
+        if !self.resyncs || self.backlog.has_caught_up() {
+            return;
+        }
+        self.passed = self.passed.wrapping_add(1);
+        if self.passed % LOOK_EVERY == 1
+            && let Ok(Frame::Commit(commit)) = frame::decode(bytes)
+            && let Ok(rev) = commit.rev.parse::<Tid>()
+            && rev.micros().saturating_add(HISTORY_MICROS) >= now
+        {
+            self.backlog.catch_up();
+        }
+    }
+
+    /// The subscription ends: what waits for its repository goes out, and what still waits for its author's
+    /// key is counted as refused.
+    pub(crate) fn give_up(&mut self, now: u64) {
+        for did in self.scope.followed() {
+            self.let_go(&did, now);
+        }
         for _ in 0..self.repositories.held() {
             self.counters.rejected("no_key");
         }
@@ -270,8 +346,9 @@ impl Engine {
     fn commit(&mut self, mut held: Held, did: Did, now: u64) -> bool {
         let followed = self.scope.follows(did.as_str());
         let repository = self.repositories.entry(&did, followed);
+        let fetched = repository.is_fetched();
         let ready = match &mut repository.key {
-            Key::Known { key, since, fresh } if repository.held.is_empty() => {
+            Key::Known { key, since, fresh } if repository.held.is_empty() && !fetched => {
                 if now.saturating_sub(*since) > KEY_TTL_MICROS {
                     *since = now;
                     let (did, after) = (did.clone(), Duration::ZERO);
@@ -296,7 +373,7 @@ impl Engine {
         true
     }
 
-    /// Keeps a commit until its author's key is there. What cannot be believed under any key is refused
+    /// Keeps a commit until its author's key is there, or its repository is fetched. What cannot be believed under any key is refused
     /// before anybody is asked.
     fn hold(&mut self, mut held: Held, did: Did, followed: bool, now: u64) -> bool {
         if let Err(reason) = opens(&held.bytes, now) {
@@ -306,6 +383,10 @@ impl Engine {
         let Some(repository) = self.repositories.get_mut(&did) else {
             return false;
         };
+        let (fetched, has_key) = (
+            repository.is_fetched(),
+            matches!(repository.key, Key::Known { .. }),
+        );
         let budget = if followed {
             HELD_BYTES
         } else {
@@ -313,9 +394,19 @@ impl Engine {
         };
         let bytes = held.bytes.len();
         if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes > budget {
+            if fetched {
+                // They need not wait: what was missed before them comes later, then.
+                self.let_go(&did, now);
+                return self.commit(held, did, now);
+            }
             self.counters.rejected("held_too_long");
-            // Said, for no cursor comes back to it.
-            tracing::warn!(%did, "a commit is lost: too many wait for its author's key");
+            if followed && self.resyncs {
+                self.miss(&did, "too many of its commits wait for its key", now);
+                self.questions.push_back(Output::Broken { did });
+            } else {
+                // Said, for no cursor comes back to it.
+                tracing::warn!(%did, "a commit is lost: too many wait for its author's key");
+            }
             return false;
         }
         self.held_bytes += bytes;
@@ -323,7 +414,9 @@ impl Engine {
         if let Some(repository) = self.repositories.get_mut(&did) {
             repository.held.push_back(held);
         }
-        self.ask(&did, false);
+        if !has_key {
+            self.ask(&did, false);
+        }
         true
     }
 
@@ -365,6 +458,9 @@ impl Engine {
     /// Judges what waited for this key; stops when a commit asks for a fresh one.
     fn release(&mut self, did: &Did, now: u64) {
         while let Some(repository) = self.repositories.get_mut(did) {
+            if repository.is_fetched() {
+                return;
+            }
             let Key::Known { key, fresh, .. } = &repository.key else {
                 return;
             };
@@ -390,11 +486,23 @@ impl Engine {
     }
 
     /// Says that nothing more comes of a commit.
-    fn settled(&mut self, held: &Held, head: Option<(Did, Head)>) {
+    fn settled(&mut self, held: &Held, verified: Option<Box<Verified>>) {
         let (source, seq) = (held.source, held.seq);
-        self.order
-            .put(held.ticket, Output::Settled { source, seq, head });
+        let settled = Output::Settled {
+            source,
+            seq,
+            verified,
+        };
+        self.order.put(held.ticket, settled);
         self.order.done(held.ticket);
+    }
+
+    /// Puts a commit back to the front: its repository is fetched first.
+    fn hold_first(&mut self, held: Held, did: &Did) {
+        if let Some(repository) = self.repositories.get_mut(did) {
+            self.held_bytes += held.bytes.len();
+            repository.held.push_front(held);
+        }
     }
 
     /// Puts a commit back to the front: a fresh key may prove it.

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use atcomms_lexicon::Did;
 use atcomms_repo::frame::Action;
-use atcomms_repo::verify::Head;
-use atcomms_store::{Change, Commit, Consumer, Event, Intake, RepositoryHead, Store};
+use atcomms_store::{
+    Change, Commit, Consumer, Event, Intake, RepositoryHead, Store, StoreError, Story,
+};
 use tokio::sync::watch;
 
 use crate::clock::millis;
 use crate::delivery::{Delivery, Undecodable};
+use crate::engine::{Standing, Verified};
+use crate::snapshot::{KnownRecords, Path};
 use crate::subscription::StreamError;
 
 /// Events that may wait in the inbox; beyond that, reading pauses until some are acknowledged. The disk
@@ -136,17 +139,54 @@ impl Keeper {
         });
     }
 
-    /// The commit that was being said is complete.
-    pub(crate) fn settled(&mut self, head: Option<(Did, Head)>) {
-        let head = head.map(|(did, head)| RepositoryHead {
-            did,
-            rev: head.rev,
-            data: head.data,
-        });
+    /// The commit, or the fetched repository, that was being said is complete.
+    pub(crate) fn settled(&mut self, verified: Option<Box<Verified>>) {
         let events = std::mem::take(&mut self.events);
-        if head.is_some() || !events.is_empty() {
-            self.intake.commits.push(Commit { head, events });
-        }
+        let Some(verified) = verified else {
+            if !events.is_empty() {
+                self.intake.commits.push(Commit {
+                    events,
+                    ..Commit::default()
+                });
+            }
+            return;
+        };
+        let Verified {
+            did,
+            head,
+            known,
+            standing,
+        } = *verified;
+        let known = known.into_iter().map(|(path, cid)| atcomms_store::Known {
+            collection: path.collection,
+            rkey: path.rkey,
+            cid,
+        });
+        self.intake.commits.push(Commit {
+            head: Some(RepositoryHead {
+                did,
+                rev: head.rev,
+                data: head.data,
+            }),
+            events,
+            known: known.collect(),
+            story: standing.map(story),
+        });
+    }
+
+    /// Something of a repository was dropped.
+    pub(crate) fn broken(&mut self, did: Did) {
+        self.intake.broken.push(did);
+    }
+
+    /// The records that are known of a repository, as far as they are stored.
+    pub(crate) async fn known(&self, did: &Did) -> Result<KnownRecords, StoreError> {
+        let known = self.store.known(&self.consumer, did).await?;
+        let records = known.into_iter().filter_map(|known| {
+            let (collection, rkey) = (known.collection, known.rkey);
+            Some((Path { collection, rkey }, known.cid?))
+        });
+        Ok(records.collect())
     }
 
     pub(crate) fn stopped(&self, error: StreamError) {
@@ -163,7 +203,7 @@ impl Keeper {
     pub(crate) async fn store(&mut self, cursors: Vec<(String, i64)>, last: bool) {
         let moved = |(host, seq): &(String, i64)| self.stored.get(host).is_none_or(|at| at < seq);
         let cursors: Vec<_> = cursors.into_iter().filter(moved).collect();
-        let cursor_alone = self.intake.commits.is_empty();
+        let cursor_alone = self.intake.commits.is_empty() && self.intake.broken.is_empty();
         if cursor_alone
             && (cursors.is_empty() || !(last || self.stored_at.elapsed() >= CURSOR_EVERY))
         {
@@ -233,5 +273,23 @@ fn change(action: Action) -> Change {
         Action::Create => Change::Create,
         Action::Update => Change::Update,
         Action::Delete => Change::Delete,
+    }
+}
+
+/// How much of a repository's story is known, as it is stored.
+fn story(standing: Standing) -> Story {
+    match standing {
+        Standing::Begun => Story::Begun,
+        Standing::Whole => Story::Whole,
+        Standing::Broken => Story::Broken,
+    }
+}
+
+/// And as it was stored.
+pub(crate) fn standing(story: Story) -> Standing {
+    match story {
+        Story::Whole => Standing::Whole,
+        Story::Broken => Standing::Broken,
+        _ => Standing::Begun,
     }
 }

@@ -30,6 +30,7 @@
 //! # Ok(()) }) }
 //! ```
 
+mod backfill;
 mod clock;
 mod connection;
 mod counters;
@@ -40,14 +41,17 @@ mod engine;
 mod frames;
 mod inbox;
 mod intake;
+mod known;
 mod leased;
 mod portable;
 mod proof;
 mod scope;
 mod sink;
+mod snapshot;
 mod source;
 mod subscriber;
 mod subscription;
+mod sweep;
 mod taken;
 mod trust;
 
@@ -67,4 +71,5 @@ pub use source::file::Recording;
 pub use source::{From, FromError, Source, SourceError};
 pub use subscriber::{SubscribeError, Subscriber};
 pub use subscription::{StreamError, Subscription, Typed};
+pub use sweep::SWEEP_EVERY;
 pub use trust::{Continuity, Trust};

@@ -100,6 +100,14 @@ impl Scope {
         matches!(&self.who, Who::Peers(peers) if peers.contains(did))
     }
 
+    /// The repositories that are followed by name.
+    pub(crate) fn followed(&self) -> Vec<Did> {
+        match &self.who {
+            Who::Peers(peers) => peers.iter().cloned().collect(),
+            Who::Anyone => Vec::new(),
+        }
+    }
+
     /// Whether a commit with these paths needs a look: it is of a followed repository, or anyone may
     /// write to us and it touches our collections.
     pub fn wants_commit<'a>(&self, did: &str, mut paths: impl Iterator<Item = &'a str>) -> bool {

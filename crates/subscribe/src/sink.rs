@@ -1,15 +1,23 @@
 //! Where the driver puts what the engine lets through: into the subscriber's hands, or into the inbox
 //! of a durable consumer.
 
+use atcomms_lexicon::Did;
+use atcomms_store::StoreError;
 use tokio::sync::mpsc;
 
 use crate::delivery::{Delivery, Undecodable};
+use crate::engine::Verified;
 use crate::intake::Keeper;
+use crate::known::Known;
+use crate::snapshot::KnownRecords;
 use crate::subscription::{Item, StreamError};
 
 pub(crate) enum Sink {
     /// Into the subscriber's hands: what is delivered is forgotten.
-    Hands(mpsc::Sender<Item>),
+    Hands {
+        items: mpsc::Sender<Item>,
+        known: Known,
+    },
     /// Into an inbox: what is delivered is kept until it is acknowledged.
     Inbox(Box<Keeper>),
 }
@@ -18,7 +26,7 @@ impl Sink {
     /// Waits until nobody wants anything any more. Cancel safe.
     pub(crate) async fn closed(&mut self) {
         match self {
-            Self::Hands(items) => items.closed().await,
+            Self::Hands { items, .. } => items.closed().await,
             Self::Inbox(keeper) => keeper.closed().await,
         }
     }
@@ -26,7 +34,7 @@ impl Sink {
     /// False if nobody wants it.
     pub(crate) async fn deliver(&mut self, delivery: Delivery) -> bool {
         match self {
-            Self::Hands(items) => items.send(Item::Delivery(delivery)).await.is_ok(),
+            Self::Hands { items, .. } => items.send(Item::Delivery(delivery)).await.is_ok(),
             Self::Inbox(keeper) => {
                 keeper.deliver(delivery);
                 true
@@ -37,7 +45,10 @@ impl Sink {
     /// False if nobody wants it.
     pub(crate) async fn undecodable(&mut self, undecodable: Undecodable) -> bool {
         match self {
-            Self::Hands(items) => items.send(Item::Undecodable(undecodable)).await.is_ok(),
+            Self::Hands { items, .. } => {
+                let item = Item::Undecodable(undecodable);
+                items.send(item).await.is_ok()
+            }
             Self::Inbox(keeper) => {
                 keeper.undecodable(undecodable);
                 true
@@ -49,14 +60,44 @@ impl Sink {
     pub(crate) async fn stopped(&mut self, error: StreamError) {
         match self {
             // The subscriber may be gone already: then there is nobody left to tell.
-            Self::Hands(items) => drop(items.send(Item::Stopped(error)).await),
+            Self::Hands { items, .. } => drop(items.send(Item::Stopped(error)).await),
             Self::Inbox(keeper) => keeper.stopped(error),
+        }
+    }
+
+    /// A commit, or a fetched repository, was said completely.
+    pub(crate) fn settled(&mut self, verified: Option<Box<Verified>>) {
+        match self {
+            Self::Hands { known, .. } => {
+                if let Some(verified) = verified {
+                    known.learn(*verified);
+                }
+            }
+            Self::Inbox(keeper) => keeper.settled(verified),
+        }
+    }
+
+    /// Something of a repository was dropped.
+    pub(crate) fn broken(&mut self, did: Did) {
+        if let Self::Inbox(keeper) = self {
+            keeper.broken(did);
+        }
+    }
+
+    /// The records that are known of a repository, as far as they are stored.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn known(&self, did: &Did) -> Result<KnownRecords, StoreError> {
+        match self {
+            Self::Hands { known, .. } => Ok(known.of(did)),
+            Self::Inbox(keeper) => keeper.known(did).await,
         }
     }
 
     pub(crate) fn keeper(&mut self) -> Option<&mut Keeper> {
         match self {
-            Self::Hands(_) => None,
+            Self::Hands { .. } => None,
             Self::Inbox(keeper) => Some(keeper),
         }
     }

@@ -11,16 +11,19 @@ use atcomms_repo::verify::Head;
 use atcomms_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
+use crate::clock::micros;
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
-use crate::driver::{Driver, Feed};
+use crate::driver::{Driver, Feed, Plan};
 use crate::durable::Durable;
-use crate::engine::Engine;
+use crate::engine::{Engine, Resyncs, Standing};
+use crate::known::Known;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
 use crate::source::firehose::Progress;
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
+use crate::sweep::SWEEP_EVERY;
 use crate::trust::Trust;
 
 /// Deliveries that wait for the subscriber; when it is full, reading pauses. Enough to keep a consumer
@@ -55,6 +58,7 @@ pub struct Subscriber {
     actions: Vec<Action>,
     trust: Trust,
     idle: Option<Duration>,
+    sweep_every: Duration,
 }
 
 impl Subscriber {
@@ -69,6 +73,7 @@ impl Subscriber {
             actions: Vec::new(),
             trust: Trust::Verified,
             idle: None,
+            sweep_every: SWEEP_EVERY,
         }
     }
 
@@ -127,6 +132,13 @@ impl Subscriber {
         self
     }
 
+    /// How often the PDSs of the followed repositories are asked for what the stream did not bring;
+    /// [`SWEEP_EVERY`] by default. It is also asked whenever a source is connected.
+    pub fn sweep_every(mut self, every: Duration) -> Self {
+        self.sweep_every = every.max(Duration::from_secs(1));
+        self
+    }
+
     /// Keeps what is delivered in a store, under a name, until it is acknowledged: the next subscription
     /// of this name, in this process or another, goes on where this one was.
     pub fn durable(self, store: Store, name: impl Into<String>) -> Durable {
@@ -144,13 +156,24 @@ impl Subscriber {
         let connection = Connection::new(self.sources.len(), seen);
         let counters = Arc::new(Counters::new());
         let driver = self.drive(
-            Sink::Hands(items),
+            Sink::Hands {
+                items,
+                known: Known::default(),
+            },
             Before::default(),
             links,
             counters.clone(),
         );
         let task = tokio::spawn(driver.run());
         Ok(Subscription::new(received, connection, counters, task))
+    }
+
+    /// How many repositories are followed by name.
+    pub(crate) fn followed(&self) -> usize {
+        match &self.who {
+            Who::Peers(peers) => peers.len(),
+            Who::Anyone => 0,
+        }
     }
 
     /// How many hosts are watched.
@@ -192,25 +215,31 @@ impl Subscriber {
                 }
             })
             .collect();
-        let scope = Scope::new(
+        let scope = Arc::new(Scope::new(
             self.who.clone(),
             self.collections.clone(),
             self.actions.clone(),
-        );
+        ));
         let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
-        let mut engine = Engine::new(scope, self.trust, hosts, counters.clone());
-        for (did, head) in &before.heads {
-            engine.remember(did, *head);
+        let resyncs = Resyncs {
+            allowed: self
+                .sources
+                .iter()
+                .any(|source| source.http_url().is_some()),
+            silent_start: self.from == From::Live,
+        };
+        let mut engine = Engine::new(scope.clone(), self.trust, resyncs, hosts, counters.clone());
+        for (did, head, standing) in &before.heads {
+            engine.remember(did, *head, *standing);
         }
-        Driver::new(
-            engine,
-            self.resolver.clone(),
-            feeds,
-            sink,
-            links,
-            counters,
-            self.idle,
-        )
+        engine.begin(micros());
+        let plan = Plan {
+            resolver: self.resolver.clone(),
+            scope,
+            sweep_every: self.sweep_every,
+            idle: self.idle,
+        };
+        Driver::new(engine, plan, feeds, sink, links, counters)
     }
 }
 
@@ -220,5 +249,5 @@ pub(crate) struct Before {
     /// How far each host's stream was taken in.
     pub(crate) cursors: Vec<(String, i64)>,
     /// The repositories that were verified.
-    pub(crate) heads: Vec<(Did, Head)>,
+    pub(crate) heads: Vec<(Did, Head, Standing)>,
 }

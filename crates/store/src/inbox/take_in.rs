@@ -4,20 +4,29 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+use atcomms_lexicon::Did;
+
 use super::Event;
-use crate::consumer::{Consumer, RepositoryHead};
+use crate::consumer::{Consumer, RepositoryHead, Story};
 use crate::error::StoreError;
 use crate::job::Durability;
+use crate::known::{self, Known};
 use crate::store::Store;
 
 /// One commit, as it is taken in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
     /// Its repository's state after it; `None` if it was not verified: then it is dropped if a newer one
     /// is known, and makes only others like it be dropped.
     pub head: Option<RepositoryHead>,
     /// Its events, in their order.
     pub events: Vec<Event>,
+    /// What it changes of the records that are known of its repository: those with a CID are there, those
+    /// without are gone. Only of repositories that are followed.
+    pub known: Vec<Known>,
+    /// The story of the repository after it, if it changes: whole after a resync, broken if something was
+    /// missed before this commit. A resync counts also at the head that is known.
+    pub story: Option<Story>,
 }
 
 /// What is taken in together.
@@ -25,6 +34,8 @@ pub struct Commit {
 pub struct Intake {
     /// Commits, in the order in which they are delivered.
     pub commits: Vec<Commit>,
+    /// Repositories of which commits were dropped: their story is broken.
+    pub broken: Vec<Did>,
     /// How far the hosts' streams are taken in with this.
     pub cursors: Vec<(String, i64)>,
 }
@@ -48,6 +59,15 @@ impl Store {
             for commit in &intake.commits {
                 new += take_in(connection, id, commit, now)?;
             }
+            // After the commits: at worst, a repository that was just fetched is fetched again.
+            for did in &intake.broken {
+                connection
+                    .prepare_cached(
+                        "UPDATE repository SET story = 'broken'
+                         WHERE consumer_id = ?1 AND did = ?2 AND story = 'whole'",
+                    )?
+                    .execute(params![id, did.as_str()])?;
+            }
             for (host, seq) in &intake.cursors {
                 connection
                     .prepare_cached(
@@ -69,12 +89,15 @@ fn take_in(
     now: i64,
 ) -> Result<u64, StoreError> {
     let new = match (&commit.head, commit.events.first()) {
-        (Some(head), _) => verified(connection, consumer, head, now)?,
+        (Some(head), _) => verified(connection, consumer, head, commit.story, now)?,
         (None, Some(event)) => relayed(connection, consumer, event)?,
         (None, None) => false,
     };
     if !new {
         return Ok(0);
+    }
+    if let Some(head) = &commit.head {
+        known::learn(connection, consumer, &head.did, &commit.known)?;
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO inbox (consumer_id, did, collection, rkey, action, rev, cid, commit_cid, record, trust,
@@ -109,20 +132,26 @@ fn verified(
     connection: &Connection,
     consumer: i64,
     head: &RepositoryHead,
+    story: Option<Story>,
     now: i64,
 ) -> Result<bool, StoreError> {
     // TIDs sort as text as they do as numbers.
     let moved = connection
         .prepare_cached(
-            "INSERT INTO repository VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET rev = ?3, data = ?4, at = ?5 WHERE rev < ?3",
+            "INSERT INTO repository (consumer_id, did, rev, data, at, story)
+             VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 'begun'))
+             ON CONFLICT DO UPDATE SET rev = ?3, data = ?4, at = ?5, story =
+                 -- What was never whole cannot be broken.
+                 CASE WHEN ?6 IS NULL OR (?6 = 'broken' AND story = 'begun') THEN story ELSE ?6 END
+             WHERE rev < ?3 OR (rev = ?3 AND ?6 = 'whole')",
         )?
         .execute(params![
             consumer,
             head.did.as_str(),
             head.rev.to_string(),
             head.data.to_string(),
-            now
+            now,
+            story.map(Story::as_str)
         ])?;
     Ok(moved > 0)
 }

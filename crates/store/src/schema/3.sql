@@ -10,13 +10,9 @@ CREATE TABLE known (            -- the records of followed repositories, as far 
     PRIMARY KEY (consumer_id, did, collection, rkey)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE desynchronised (   -- followed repositories of which something was missed: they must be fetched
-    consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
-    did         TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    at          INTEGER NOT NULL,
-    PRIMARY KEY (consumer_id, did)
-) STRICT, WITHOUT ROWID;
+-- How much of the repository's story is known, if it is followed: begun, as far as the stream brought it; whole:
+-- `known` has all its records; broken: it was whole, something was missed since, and it must be fetched.
+ALTER TABLE repository ADD COLUMN story TEXT NOT NULL DEFAULT 'begun' CHECK (story IN ('begun', 'whole', 'broken'));
 
 -- The inbox as before, but `commit_cid` may be null, which SQLite can say of a new table only.
 CREATE TABLE new_inbox (        -- events that are not acknowledged yet; an acknowledged one is gone from here

@@ -51,12 +51,17 @@ fn commit(of: &str, n: u64, verified: bool) -> Commit {
             source: "ws://localhost:1".to_owned(),
             seq: 1,
         }],
+        ..Commit::default()
     }
 }
 
 async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u64 {
     let cursors = Vec::new();
-    let intake = Intake { commits, cursors };
+    let intake = Intake {
+        commits,
+        cursors,
+        ..Intake::default()
+    };
     store
         .take_in(consumer, intake, 1)
         .await

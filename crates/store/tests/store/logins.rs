@@ -131,7 +131,6 @@ fn sqlite3_tells_what_the_tables_hold() {
             "repository",
             "relayed",
             "known",
-            "desynchronised",
             "inbox"
         ]
     );

@@ -1,13 +1,15 @@
-//! Frames that are not commits. None of them is signed: they may make us look again, and never make us
-//! believe.
+//! Frames that are not commits. None of them but `#sync` is signed: they may make us look again, and never make
+//! us believe.
 
-use atcomms_repo::frame::{self, Frame};
+use atcomms_lexicon::{Did, Tid};
+use atcomms_repo::frame::{self, Frame, SyncFrame};
+use atcomms_repo::verify::{Limits, verify_sync};
 
 use super::repository::Key;
-use super::{Engine, Output, SourceIndex};
+use super::{Engine, Output, SourceIndex, Verified};
 
 impl Engine {
-    pub(super) fn control(&mut self, source: SourceIndex, bytes: &[u8]) {
+    pub(super) fn control(&mut self, source: SourceIndex, bytes: &[u8], now: u64) {
         match frame::decode(bytes) {
             Ok(Frame::Identity(identity)) => {
                 if let Ok(did) = identity.did.parse() {
@@ -19,11 +21,14 @@ impl Engine {
                     self.questions.push_back(Output::Forget { did });
                 }
             }
+            Ok(Frame::Sync(sync)) => self.sync(source, &sync, now),
             Ok(Frame::Info(info)) => {
                 let name = info.name;
                 let message = info.message.unwrap_or_default();
                 let host = self.hosts.get(source).map_or("", |host| host);
                 tracing::warn!(%host, name, message, "the host says that we were away for too long: older events are gone from its stream");
+                // What the stream passed over shows in the revs of the repositories that are followed.
+                self.questions.push_back(Output::Sweep);
             }
             Ok(Frame::Error(error)) if error.error == "FutureCursor" => {
                 let error = "FutureCursor: our cursor is beyond its newest event. It was reset or replaced: start again with --from live or --from start; a durable watch, under another name".to_owned();
@@ -34,9 +39,51 @@ impl Engine {
                 let host = self.hosts.get(source).map_or("", |host| host);
                 tracing::warn!(%host, error = error.error, message = error.message.unwrap_or_default(), "the host ended the stream");
             }
-            // An account's or a repository's new state is unsigned, and needs no action without a store.
+            // An account's new state is unsigned: what its commits say counts.
             Ok(_) => {}
             Err(error) => self.counters.rejected(error.reason()),
         }
+    }
+    /// A repository has a new state, after which its earlier commits say nothing: a tree that was rebuilt, say.
+    fn sync(&mut self, source: SourceIndex, sync: &SyncFrame<'_>, now: u64) {
+        let (Ok(did), Ok(rev)) = (sync.did.parse::<Did>(), sync.rev.parse::<Tid>()) else {
+            self.counters.rejected("rev_syntax");
+            return;
+        };
+        if !self.scope.follows(did.as_str()) {
+            return;
+        }
+        let Some(repository) = self.repositories.get_mut(&did) else {
+            return;
+        };
+        let known = repository.head;
+        if known.is_some_and(|head| head.rev >= rev) {
+            return;
+        }
+        // Without the key it is a hint, and so is one of before a rotation: what the PDS gives is checked.
+        if let Key::Known { key, .. } = &repository.key
+            && let Ok(head) = verify_sync(sync, key, now, &Limits::default())
+            && known.is_some_and(|known| known.data == head.data())
+            && repository.held.is_empty()
+        {
+            let head = head.head();
+            repository.head = Some(head);
+            let verified = Some(Box::new(Verified {
+                did,
+                head,
+                known: Vec::new(),
+                standing: None,
+            }));
+            self.order.put(
+                repository.last_ticket,
+                Output::Settled {
+                    source,
+                    seq: sync.seq,
+                    verified,
+                },
+            );
+            return;
+        }
+        self.miss(&did, "its repository was set anew", now);
     }
 }

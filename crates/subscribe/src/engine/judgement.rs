@@ -1,20 +1,14 @@
 //! One commit, from its frame to its deliveries.
 
-use std::sync::Arc;
-
-use atcomms_lexicon::{AtUri, Did, Value, claimed_author};
+use atcomms_lexicon::Did;
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, CommitFrame, Frame};
-use atcomms_repo::verify::{CheckedCommit, CheckedOp, Limits, OpenCommit, Relation, VerifyError};
+use atcomms_repo::verify::{CheckedCommit, Limits, OpenCommit, Relation, VerifyError};
 
-use super::repository::Held;
-use super::{Engine, Output};
-use crate::delivery::{Delivery, Undecodable};
+use super::repository::{Held, Standing};
+use super::{Engine, Verified};
+use crate::snapshot::Path;
 use crate::trust::{Continuity, Trust};
-
-/// Bytes of the records of one commit, each counted for every operation that names it: what a commit
-/// with a record for each operation can have at most.
-const MAX_RECORDS: usize = 2_000_000;
 
 /// What became of a commit.
 #[expect(
@@ -51,11 +45,17 @@ impl Engine {
                 return;
             }
         };
-        let mut head = None;
+        let mut verified = None;
         match self.verdict(&frame, did, key, last, now) {
             Verdict::Believed(commit, trust) => {
-                head = (trust == Trust::Verified).then(|| (did.clone(), commit.head()));
-                self.believe(&held, &frame, commit, trust);
+                if trust == Trust::Verified && self.breaks_the_chain(did, &commit) {
+                    if self.waits_for_fetch(did, now) {
+                        self.hold_first(held, did);
+                        return;
+                    }
+                    self.miss(did, "a commit does not follow on the one before", now);
+                }
+                verified = self.believe(&held, commit, trust);
             }
             Verdict::Duplicate(events) => self.counters.duplicates(events),
             Verdict::Doubted => {
@@ -65,9 +65,18 @@ impl Engine {
             Verdict::Refused(reason) => {
                 tracing::debug!(%did, rev = frame.rev, reason, "a commit was refused");
                 self.counters.rejected(reason);
+                if reason == VerifyError::Signature.reason() {
+                    // It may be from before a rotation of the key: what it did is in the repository then.
+                    self.miss(did, "a commit is not signed by its author's key", now);
+                }
             }
         }
-        self.settled(&held, head);
+        self.settled(&held, verified);
+    }
+
+    fn breaks_the_chain(&mut self, did: &Did, commit: &CheckedCommit) -> bool {
+        let head = self.repositories.get_mut(did).and_then(|known| known.head);
+        head.is_some_and(|head| head.relation(commit) == Relation::Gap)
     }
 
     fn verdict(
@@ -116,96 +125,58 @@ impl Engine {
         }
     }
 
+    /// Tells of a commit, and takes it for its repository's head if it is verified.
     fn believe(
         &mut self,
         held: &Held,
-        frame: &CommitFrame<'_>,
         commit: CheckedCommit,
         trust: Trust,
-    ) {
-        let Some(repository) = self.repositories.get_mut(commit.did()) else {
-            return;
-        };
+    ) -> Option<Box<Verified>> {
+        let did = commit.did().clone();
+        let followed = self.scope.follows(did.as_str());
+        let repository = self.repositories.get_mut(&did)?;
         // `since` is not signed, but a first commit has no tree before it, which the inversion proves.
         let first = commit.since().is_none() && commit.prev_data().is_none();
-        let continuity = match repository.head.map(|head| head.relation(&commit)) {
+        let relation = repository.head.map(|head| head.relation(&commit));
+        let continuity = match relation {
             _ if trust != Trust::Verified => Continuity::Linked,
             Some(Relation::Next) => Continuity::Proven,
             None if first => Continuity::Proven,
             _ => Continuity::Linked,
         };
-        match trust {
-            Trust::Verified => repository.head = Some(commit.head()),
-            _ => repository.relayed = Some(commit.rev()),
+        if trust != Trust::Verified {
+            repository.relayed = Some(commit.rev());
+            self.say_commit(held, held.ticket, commit, trust, continuity);
+            return None;
         }
-        // Many operations may name one record: what is small on the wire must not become large here.
-        let records = commit.ops().iter().filter_map(|op| op.record());
-        if records.map(|record| record.len()).sum::<usize>() > MAX_RECORDS {
-            self.counters.rejected("records_too_large");
-            return;
-        }
-        let source: Arc<str> = self.hosts.get(held.source).cloned().unwrap_or_default();
-        let (did, rev, cid) = (commit.did().clone(), commit.rev(), Some(commit.commit()));
-        for op in commit.into_ops() {
-            if !self
-                .scope
-                .wants_operation(op.action(), op.collection().as_str())
-            {
-                continue;
+        let head = commit.head();
+        repository.head = Some(head);
+        let mut standing = None;
+        let mut known = Vec::new();
+        if followed {
+            if relation.is_none() && first && self.whole_from_birth(&did) {
+                standing = Some(Standing::Whole);
+            } else if relation == Some(Relation::Gap) {
+                standing = Some(Standing::Broken);
             }
-            let uri = AtUri::record(&did, op.collection(), op.rkey());
-            let record = match read(&op, &did) {
-                Ok(record) => record,
-                Err(Unreadable::OtherAuthor) => {
-                    self.counters.rejected("other_author");
-                    continue;
-                }
-                Err(Unreadable::Undecodable(reason)) => {
-                    self.counters.rejected("undecodable");
-                    let bytes = op.record().cloned().unwrap_or_default();
-                    self.order.put(
-                        held.ticket,
-                        Output::Undecodable(Undecodable {
-                            uri,
-                            cid: op.cid(),
-                            action: op.action(),
-                            rev,
-                            commit: cid,
-                            author: did.clone(),
-                            reason,
-                            bytes,
-                            source: source.clone(),
-                            seq: frame.seq,
-                        }),
-                    );
-                    continue;
-                }
-            };
-            self.order.put(
-                held.ticket,
-                Output::Deliver(Delivery {
-                    uri,
-                    cid: op.cid(),
-                    rev,
-                    commit: cid,
-                    author: did.clone(),
-                    collection: op.collection().clone(),
-                    rkey: op.rkey().clone(),
-                    action: op.action(),
-                    trust,
-                    continuity,
-                    live: true,
-                    record,
-                    source: source.clone(),
-                    seq: frame.seq,
-                    bytes: op.record().cloned(),
-                }),
-            );
+            let ops = commit.ops().iter();
+            let in_scope = ops.filter(|op| self.scope.wants_collection(op.collection().as_str()));
+            known.extend(in_scope.map(|op| {
+                let (collection, rkey) = (op.collection().clone(), op.rkey().clone());
+                (Path { collection, rkey }, op.cid())
+            }));
         }
+        self.say_commit(held, held.ticket, commit, trust, continuity);
+        Some(Box::new(Verified {
+            did,
+            head,
+            known,
+            standing,
+        }))
     }
 
     /// How many of a commit's operations would be delivered.
-    fn wanted(&self, frame: &CommitFrame<'_>) -> u64 {
+    pub(super) fn wanted(&self, frame: &CommitFrame<'_>) -> u64 {
         let wanted = frame
             .ops
             .iter()
@@ -217,26 +188,5 @@ impl Engine {
     fn wants(&self, action: frame::Action, path: &str) -> bool {
         path.split_once('/')
             .is_some_and(|(collection, _)| self.scope.wants_operation(action, collection))
-    }
-}
-
-enum Unreadable {
-    OtherAuthor,
-    Undecodable(String),
-}
-
-/// The record of an operation, if it can be read and does not claim another author (P6).
-fn read(op: &CheckedOp, did: &Did) -> Result<Option<atcomms_lexicon::Map>, Unreadable> {
-    let Some(bytes) = op.record() else {
-        return Ok(None);
-    };
-    let map = match Value::from_cbor(bytes) {
-        Ok(Value::Map(map)) => map,
-        Ok(_) => return Err(Unreadable::Undecodable("a record must be a map".to_owned())),
-        Err(error) => return Err(Unreadable::Undecodable(error.to_string())),
-    };
-    match claimed_author(op.collection().as_str(), &map) {
-        Some(claimed) if claimed != did.as_str() => Err(Unreadable::OtherAuthor),
-        _ => Ok(Some(map)),
     }
 }

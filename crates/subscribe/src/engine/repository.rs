@@ -29,7 +29,7 @@ pub(super) enum Key {
     },
 }
 
-/// A commit that waits for its author's key.
+/// A commit that waits: for its author's key, or for its repository.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) source: SourceIndex,
@@ -37,6 +37,45 @@ pub(super) struct Held {
     pub(super) bytes: Bytes,
     /// Its place in the queue, if it has one.
     pub(super) ticket: Option<Ticket>,
+}
+
+/// How much of a followed repository's story is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// What the stream brought since it is followed.
+    #[default]
+    Begun,
+    /// All its records in scope are known.
+    Whole,
+    /// It was whole, and something was missed since.
+    Broken,
+}
+
+/// A followed repository of which something is missing, and which is to be fetched.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// It was never fetched.
+    pub(super) first_sight: bool,
+    /// When it is asked for, in microseconds.
+    pub(super) due: u64,
+    /// It is asked for.
+    pub(super) asked: bool,
+    /// How often it could not be fetched.
+    pub(super) attempts: u32,
+    /// Until when its commits are held, in microseconds.
+    pub(super) holding: Option<u64>,
+}
+
+impl Missing {
+    pub(super) fn new(first_sight: bool, due: u64) -> Self {
+        Self {
+            first_sight,
+            due,
+            asked: false,
+            attempts: 0,
+            holding: None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +86,10 @@ pub(super) struct Repository {
     pub(super) relayed: Option<Tid>,
     pub(super) key: Key,
     pub(super) held: VecDeque<Held>,
+    /// How much of its story is known; only of followed ones.
+    pub(super) standing: Standing,
+    /// What is missing of it, if anything is.
+    pub(super) missing: Option<Box<Missing>>,
     /// The last place in the queue that a commit of this repository took.
     pub(super) last_ticket: Option<Ticket>,
 }
@@ -57,6 +100,14 @@ pub(super) struct Repositories {
     followed: HashMap<Did, Repository>,
     young: HashMap<Did, Repository>,
     old: HashMap<Did, Repository>,
+}
+
+impl Repository {
+    /// Whether its commits wait for it to be fetched.
+    pub(super) fn is_fetched(&self) -> bool {
+        let missing = self.missing.as_ref();
+        missing.is_some_and(|missing| missing.holding.is_some())
+    }
 }
 
 impl Repositories {

@@ -1,0 +1,432 @@
+//! Followed repositories of which something was missed: they are fetched, and what differs from what was known
+//! is delivered. Meanwhile their commits are held, bounded; a commit that is verified goes out also if the
+//! fetch fails.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use atcomms_lexicon::{Cid, Did, Tid};
+use atcomms_repo::frame::{self, Frame};
+use atcomms_repo::verify::{Limits, VerifiedCommit, verify_commit};
+
+use super::difference::{Difference, differences};
+use super::order::Ticket;
+use super::repository::{Held, Key, Missing, Standing};
+use super::said::Said;
+use super::{Engine, Output, Verified};
+use crate::snapshot::{FetchFailure, KnownRecords, Path, Snapshot};
+use crate::trust::{Continuity, Trust};
+
+/// How long commits are held for a fetch: a PDS that is reached answers in seconds. After it they go out as
+/// they are, and what was missed comes later.
+const HOLD_MICROS: u64 = 30_000_000;
+/// The first wait before a repository that could not be fetched is asked for again; it doubles.
+const AGAIN_MICROS: u64 = 1_000_000;
+/// The longest such wait, and the one for a repository that is not served.
+const AGAIN_AT_MOST_MICROS: u64 = 10 * 60 * 1_000_000;
+/// A snapshot that is older than what the stream brought is a cache's; it is asked for again after this.
+const STALE_MICROS: u64 = 2_000_000;
+/// While earlier commits of a repository wait for their place in the stream's order, it is not fetched.
+const BEHIND_MICROS: u64 = 100_000;
+
+impl Engine {
+    /// Begins with the followed repositories: those whose story is not whole will be fetched.
+    pub(crate) fn begin(&mut self, now: u64) {
+        if !self.resyncs {
+            return;
+        }
+        for did in self.scope.followed() {
+            let repository = self.repositories.entry(&did, true);
+            if repository.standing == Standing::Whole {
+                continue;
+            }
+            let first_sight = repository.standing == Standing::Begun;
+            repository.missing = Some(Box::new(Missing::new(first_sight, now)));
+            self.backlog.fetch_at(now, &did);
+        }
+    }
+
+    /// The followed repositories that are not going to be fetched anyway.
+    pub(crate) fn followed(&mut self) -> Vec<Did> {
+        if !self.resyncs {
+            return Vec::new();
+        }
+        let mut followed = self.scope.followed();
+        followed.retain(|did| {
+            let repository = self.repositories.get_mut(did);
+            repository.is_some_and(|repository| repository.missing.is_none())
+        });
+        followed
+    }
+
+    /// A source is connected: it may have a past to tell, and may have passed over something.
+    pub(crate) fn connected(&mut self, now: u64) {
+        self.backlog.connected(now);
+        self.questions.push_back(Output::Sweep);
+    }
+
+    pub(crate) fn disconnected(&mut self) {
+        self.backlog.disconnected();
+    }
+
+    /// Something of a followed repository was missed: it will be fetched.
+    pub(super) fn miss(&mut self, did: &Did, why: &'static str, now: u64) {
+        if !self.resyncs || !self.scope.follows(did.as_str()) {
+            return;
+        }
+        let repository = self.repositories.entry(did, true);
+        if repository.missing.is_none() {
+            tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
+            repository.missing = Some(Box::new(Missing::new(false, now)));
+            repository.standing = match repository.standing {
+                Standing::Begun => Standing::Begun,
+                _ => Standing::Broken,
+            };
+            self.backlog.fetch_at(now, did);
+        }
+    }
+
+    /// Its story is known from the first commit on: there is nothing to fetch.
+    pub(super) fn whole_from_birth(&mut self, did: &Did) -> bool {
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return false;
+        };
+        match &repository.missing {
+            Some(missing) if missing.first_sight && !missing.asked => {
+                self.backlog.no_fetch(missing.due, did);
+                repository.missing = None;
+                repository.standing = Standing::Whole;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a commit that does not follow on the head waits until its repository is fetched.
+    pub(super) fn waits_for_fetch(&mut self, did: &Did, now: u64) -> bool {
+        if !self.resyncs || !self.backlog.has_caught_up() || !self.scope.follows(did.as_str()) {
+            return false;
+        }
+        let is_new = self
+            .repositories
+            .get_mut(did)
+            .is_some_and(|repository| repository.missing.is_none());
+        if is_new {
+            self.miss(did, "a commit does not follow on the one before", now);
+            self.hold_commits(did, now);
+        }
+        is_new
+    }
+
+    fn hold_commits(&mut self, did: &Did, now: u64) {
+        if let Some(missing) = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.missing.as_mut())
+            && missing.holding.is_none()
+        {
+            let until = now.saturating_add(HOLD_MICROS);
+            missing.holding = Some(until);
+            self.backlog.hold(until, did);
+        }
+    }
+
+    /// Lets go what was held for a fetch.
+    pub(super) fn let_go(&mut self, did: &Did, now: u64) {
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return;
+        };
+        if let Some(until) = repository
+            .missing
+            .as_mut()
+            .and_then(|missing| missing.holding.take())
+        {
+            self.backlog.no_hold(until, did);
+        }
+        self.release(did, now);
+    }
+
+    /// Does what its time has come for.
+    pub(super) fn resync_tick(&mut self, now: u64) {
+        if !self.backlog.has_caught_up() && self.backlog.is_quiet(now) {
+            self.backlog.catch_up();
+        }
+        while let Some(did) = self.backlog.held_for_too_long(now) {
+            self.let_go(&did, now);
+        }
+        while let Some((did, rev)) = self.backlog.overdue(now) {
+            let behind = self
+                .repositories
+                .get_mut(&did)
+                .is_some_and(|repository| repository.head.is_none_or(|head| head.rev < rev));
+            if behind {
+                self.miss(
+                    &did,
+                    "its PDS has a commit that the stream did not bring",
+                    now,
+                );
+            }
+        }
+        while let Some(did) = self.backlog.next_due(now) {
+            let Some(repository) = self.repositories.get_mut(&did) else {
+                continue;
+            };
+            let waits = |ticket| self.order.waits(ticket);
+            let behind = repository.last_ticket.is_some_and(waits);
+            let Some(missing) = repository.missing.as_mut() else {
+                continue;
+            };
+            if behind {
+                missing.due = now.saturating_add(BEHIND_MICROS);
+                self.backlog.fetch_at(missing.due, &did);
+                continue;
+            }
+            missing.asked = true;
+            self.backlog.asked();
+            self.questions.push_back(Output::Fetch { did });
+        }
+    }
+
+    /// The fetch of a repository begins: its commits wait for the end.
+    pub(crate) fn fetching(&mut self, did: &Did, now: u64) {
+        self.hold_commits(did, now);
+    }
+
+    /// Takes in what a fetch brought, and what was known before.
+    pub(crate) fn fetched(
+        &mut self,
+        did: &Did,
+        answer: Result<(Snapshot, KnownRecords), FetchFailure>,
+        now: u64,
+    ) {
+        self.backlog.answered();
+        let Some(missing) = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.missing.as_mut())
+        else {
+            return;
+        };
+        missing.asked = false;
+        match answer {
+            Ok((snapshot, known)) => {
+                let head = self.repositories.get_mut(did).and_then(|known| known.head);
+                if head.is_some_and(|head| head.rev > snapshot.head.rev) {
+                    self.fetch_again(did, STALE_MICROS, now);
+                } else {
+                    self.resync(did, &snapshot, &known, now);
+                }
+            }
+            Err(failure) => {
+                let first = missing.attempts == 0;
+                let doubled = AGAIN_MICROS.saturating_mul(1 << missing.attempts.min(20));
+                missing.attempts = missing.attempts.saturating_add(1);
+                let (after, why) = match failure {
+                    FetchFailure::ForNow(why) => (doubled.min(AGAIN_AT_MOST_MICROS), why),
+                    FetchFailure::NotServed(why) => (AGAIN_AT_MOST_MICROS, why),
+                };
+                if first {
+                    tracing::warn!(%did, "its repository cannot be fetched yet, so that something of it may be missing: {why}; trying again");
+                }
+                self.fetch_again(did, after, now);
+            }
+        }
+        self.resync_tick(now);
+    }
+
+    /// Has a repository fetched again later; meanwhile its commits go out as they are.
+    fn fetch_again(&mut self, did: &Did, after: u64, now: u64) {
+        if let Some(missing) = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.missing.as_mut())
+        {
+            missing.due = now.saturating_add(after);
+            self.backlog.fetch_at(missing.due, did);
+        }
+        self.let_go(did, now);
+    }
+
+    /// A repository's PDS has this rev.
+    pub(crate) fn swept(&mut self, did: &Did, rev: Tid, now: u64) {
+        let head = self.repositories.get_mut(did).and_then(|known| known.head);
+        if head.is_none_or(|head| head.rev < rev) {
+            self.backlog.expect(did, rev, now);
+        }
+    }
+
+    /// Delivers what differs from what was known, and the commits that were held, in an order in which they
+    /// may have happened: first what was missed before them, then they, then what was missed after.
+    fn resync(&mut self, did: &Did, snapshot: &Snapshot, known: &KnownRecords, now: u64) {
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return;
+        };
+        let silent = repository.missing.take().is_some_and(|missing| {
+            if let Some(until) = missing.holding {
+                self.backlog.no_hold(until, did);
+            }
+            missing.first_sight && self.silent_start
+        });
+        // In the place of the first that was held, so that none of them overtakes it.
+        let ticket = repository.held.iter().find_map(|held| held.ticket);
+        let (covered, later) = split(&mut repository.held, snapshot.head.rev);
+        repository.held = later;
+        repository.key = Key::Known {
+            key: snapshot.key.clone(),
+            since: now,
+            fresh: None,
+        };
+        let covered = self.verify_covered(did, covered, snapshot, now);
+
+        let mut touched: BTreeMap<Path, Option<Cid>> = BTreeMap::new();
+        for (_, commit) in &covered {
+            for op in commit.iter().flat_map(|commit| commit.ops()) {
+                let (collection, rkey) = (op.collection().clone(), op.rkey().clone());
+                touched.insert(Path { collection, rkey }, op.cid());
+            }
+        }
+        let all = differences(snapshot, known);
+        // What was there when we first looked is not news for who begins with what is live.
+        let is_news =
+            |difference: &Difference| !(silent && difference.action == frame::Action::Create);
+        for difference in all.iter().filter(|difference| is_news(difference)) {
+            if !touched.contains_key(&difference.path) {
+                self.say_difference(did, snapshot, ticket, difference.clone());
+            }
+        }
+        for (held, commit) in &covered {
+            if let Some(commit) = commit {
+                self.say_commit(
+                    held,
+                    ticket,
+                    commit.clone().into(),
+                    Trust::Verified,
+                    Continuity::Linked,
+                );
+            }
+        }
+        let after: KnownRecords = touched
+            .iter()
+            .filter_map(|(path, cid)| Some((path.clone(), (*cid)?)))
+            .collect();
+        for (path, _) in touched {
+            if !self.scope.wants_collection(path.collection.as_str()) {
+                continue;
+            }
+            let now = snapshot.records.get(&path).cloned();
+            let action = match (&now, after.get(&path)) {
+                (Some((cid, _)), Some(before)) if cid == before => continue,
+                (None, None) => continue,
+                (Some(_), Some(_)) => frame::Action::Update,
+                (Some(_), None) => frame::Action::Create,
+                (None, Some(_)) => frame::Action::Delete,
+            };
+            self.say_difference(did, snapshot, ticket, Difference { path, action, now });
+        }
+
+        if let Some(repository) = self.repositories.get_mut(did) {
+            repository.head = Some(snapshot.head);
+            repository.standing = Standing::Whole;
+        }
+        let known = all.into_iter().map(|difference| {
+            let cid = difference.now.map(|(cid, _)| cid);
+            (difference.path, cid)
+        });
+        self.order.put(
+            ticket,
+            Output::Resynced(Box::new(Verified {
+                did: did.clone(),
+                head: snapshot.head,
+                known: known.collect(),
+                standing: Some(Standing::Whole),
+            })),
+        );
+        for (held, _) in covered {
+            let (source, seq) = (held.source, held.seq);
+            let verified = None;
+            self.order.put(
+                ticket,
+                Output::Settled {
+                    source,
+                    seq,
+                    verified,
+                },
+            );
+            self.order.done(held.ticket);
+        }
+        self.order.done(ticket);
+        self.counters.resynced();
+        tracing::info!(%did, rev = %snapshot.head.rev, "its repository was fetched");
+        self.release(did, now);
+    }
+
+    /// The held commits that a snapshot covers, those that are believed with what they say.
+    fn verify_covered(
+        &mut self,
+        did: &Did,
+        covered: VecDeque<Held>,
+        snapshot: &Snapshot,
+        now: u64,
+    ) -> Vec<(Held, Option<VerifiedCommit>)> {
+        let mut head = self.repositories.get_mut(did).and_then(|known| known.head);
+        let mut verified = Vec::with_capacity(covered.len());
+        for held in covered {
+            self.held_bytes = self.held_bytes.saturating_sub(held.bytes.len());
+            let Ok(Frame::Commit(frame)) = frame::decode(&held.bytes) else {
+                verified.push((held, None));
+                continue;
+            };
+            let commit = match verify_commit(&frame, &snapshot.key, now, &Limits::default()) {
+                Ok(commit) if head.is_some_and(|head| head.rev >= commit.rev()) => {
+                    self.counters.duplicates(self.wanted(&frame));
+                    None
+                }
+                Ok(commit) => {
+                    head = Some(commit.head());
+                    Some(commit)
+                }
+                Err(error) => {
+                    self.counters.rejected(error.reason());
+                    None
+                }
+            };
+            verified.push((held, commit));
+        }
+        verified
+    }
+
+    fn say_difference(
+        &mut self,
+        did: &Did,
+        snapshot: &Snapshot,
+        ticket: Option<Ticket>,
+        difference: Difference,
+    ) {
+        let (cid, bytes) = difference.now.unzip();
+        self.say(
+            ticket,
+            Said {
+                did: did.clone(),
+                collection: difference.path.collection,
+                rkey: difference.path.rkey,
+                action: difference.action,
+                cid,
+                bytes,
+                rev: snapshot.head.rev,
+                commit: Some(snapshot.commit),
+                trust: Trust::Verified,
+                continuity: Continuity::Linked,
+                live: false,
+                source: snapshot.host.clone(),
+                seq: 0,
+            },
+        );
+    }
+}
+
+/// Those commits that are not newer than a rev, and the others.
+fn split(held: &mut VecDeque<Held>, rev: Tid) -> (VecDeque<Held>, VecDeque<Held>) {
+    std::mem::take(held).into_iter().partition(|held| {
+        matches!(frame::decode(&held.bytes), Ok(Frame::Commit(frame))
+            if frame.rev.parse::<Tid>().is_ok_and(|of| of <= rev))
+    })
+}
