@@ -14,6 +14,7 @@ mod bad_input_is_a_value;
 mod consumer;
 mod corruption_is_loud;
 mod data_before_cursor;
+mod delivered_at_least_once;
 mod ordered_per_repository;
 mod published_exactly_once;
 mod shutdown_drains;

@@ -1,7 +1,7 @@
 //! Durable consumers: named subscriptions that go on where they were.
 
 use atcomms_lexicon::{Cid, Did, Tid};
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::error::StoreError;
 use crate::job::Durability;
@@ -15,6 +15,8 @@ pub struct Consumer {
     pub(crate) id: i64,
     /// Its name.
     pub name: String,
+    /// Whether it was made to begin with what was live then.
+    pub began_live: bool,
 }
 
 /// The newest commit of a repository that a consumer has verified.
@@ -65,18 +67,30 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it cannot be kept.
     pub async fn consumer(&self, name: &str, now: i64) -> Result<Consumer, StoreError> {
+        self.find_or_make(name, false, now).await
+    }
+
+    /// The same, but if it is made now, it begins with what is live. Survives a killed process. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn live_consumer(&self, name: &str, now: i64) -> Result<Consumer, StoreError> {
+        self.find_or_make(name, true, now).await
+    }
+
+    async fn find_or_make(&self, name: &str, live: bool, now: i64) -> Result<Consumer, StoreError> {
         let name = name.to_owned();
         self.write("consumer", Durability::Process, move |connection| {
             connection.execute(
-                "INSERT OR IGNORE INTO consumer (name, created_at) VALUES (?1, ?2)",
-                params![name, now],
+                "INSERT OR IGNORE INTO consumer (name, created_at, began_live) VALUES (?1, ?2, ?3)",
+                params![name, now, live],
             )?;
-            let id = connection.query_row(
-                "SELECT id FROM consumer WHERE name = ?1",
+            let found = connection.query_row(
+                "SELECT id, name, began_live FROM consumer WHERE name = ?1",
                 [&name],
-                |row| row.get(0),
+                consumer,
             )?;
-            Ok(Consumer { id, name })
+            Ok(found)
         })
         .await
     }
@@ -87,14 +101,9 @@ impl Store {
     /// [`StoreError`] if they cannot be read.
     pub async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT id, name FROM consumer ORDER BY name")?;
-            let rows = statement.query_map([], |row| {
-                Ok(Consumer {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                })
-            })?;
+            let mut statement = connection
+                .prepare_cached("SELECT id, name, began_live FROM consumer ORDER BY name")?;
+            let rows = statement.query_map([], consumer)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
@@ -153,4 +162,12 @@ impl Store {
         })
         .await
     }
+}
+
+fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
+    Ok(Consumer {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        began_live: row.get("began_live")?,
+    })
 }

@@ -96,7 +96,10 @@ impl Durable {
     /// There is nothing to watch, or the store fails.
     pub async fn start(self) -> Result<Inbox, SubscribeError> {
         self.subscriber.check()?;
-        let consumer = self.store.consumer(&self.name, millis()).await?;
+        let consumer = match self.subscriber.begins_live() {
+            true => self.store.live_consumer(&self.name, millis()).await?,
+            false => self.store.consumer(&self.name, millis()).await?,
+        };
         let (fed, fed_seen) = watch::channel(Fed::default());
         let (stop, stopping) = watch::channel(false);
         let (links, seen) = watch::channel(Links::default());
@@ -183,6 +186,7 @@ impl Feeder {
         Ok(Before {
             cursors,
             heads: heads.collect(),
+            began_live: self.consumer.began_live,
         })
     }
 

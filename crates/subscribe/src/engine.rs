@@ -127,15 +127,16 @@ pub(crate) struct Verified {
 pub(crate) struct Resyncs {
     /// Whether followed repositories are fetched at all: not where there is only a file to read.
     pub(crate) allowed: bool,
-    /// Whether what was there at first sight is not news.
-    pub(crate) silent_start: bool,
+    /// Whether what is there is no news where nothing of the repository was seen before.
+    pub(crate) begins_live: bool,
+    /// The same where something was, by an earlier run of the same subscription.
+    pub(crate) began_live: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Engine {
     scope: Arc<Scope>,
-    resyncs: bool,
-    silent_start: bool,
+    resyncs: Resyncs,
     backlog: Backlog,
     /// Commit frames of no interest since one was looked at for its time.
     passed: u32,
@@ -159,8 +160,7 @@ impl Engine {
     ) -> Self {
         Engine {
             scope,
-            resyncs: resyncs.allowed,
-            silent_start: resyncs.silent_start,
+            resyncs,
             backlog: Backlog::default(),
             passed: 0,
             required,
@@ -318,7 +318,7 @@ impl Engine {
 
     /// Looks at the time of a frame now and then, while the stream tells of the past.
     fn look_at_the_time(&mut self, bytes: &[u8], now: u64) {
-        if !self.resyncs || self.backlog.has_caught_up() {
+        if !self.resyncs.allowed || self.backlog.has_caught_up() {
             return;
         }
         self.passed = self.passed.wrapping_add(1);
@@ -400,7 +400,7 @@ impl Engine {
                 return self.commit(held, did, now);
             }
             self.counters.rejected("held_too_long");
-            if followed && self.resyncs {
+            if followed && self.resyncs.allowed {
                 self.miss(&did, "too many of its commits wait for its key", now);
                 self.questions.push_back(Output::Broken { did });
             } else {

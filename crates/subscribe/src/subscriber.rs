@@ -168,6 +168,10 @@ impl Subscriber {
         Ok(Subscription::new(received, connection, counters, task))
     }
 
+    pub(crate) fn begins_live(&self) -> bool {
+        self.from == From::Live
+    }
+
     /// How many repositories are followed by name.
     pub(crate) fn followed(&self) -> usize {
         match &self.who {
@@ -226,7 +230,8 @@ impl Subscriber {
                 .sources
                 .iter()
                 .any(|source| source.http_url().is_some()),
-            silent_start: self.from == From::Live,
+            begins_live: self.begins_live(),
+            began_live: before.began_live,
         };
         let mut engine = Engine::new(scope.clone(), self.trust, resyncs, hosts, counters.clone());
         for (did, head, standing) in &before.heads {
@@ -250,4 +255,6 @@ pub(crate) struct Before {
     pub(crate) cursors: Vec<(String, i64)>,
     /// The repositories that were verified.
     pub(crate) heads: Vec<(Did, Head, Standing)>,
+    /// Whether it began with what was live then.
+    pub(crate) began_live: bool,
 }

@@ -14,6 +14,9 @@ CREATE TABLE known (            -- the records of followed repositories, as far 
 -- `known` has all its records; broken: it was whole, something was missed since, and it must be fetched.
 ALTER TABLE repository ADD COLUMN story TEXT NOT NULL DEFAULT 'begun' CHECK (story IN ('begun', 'whole', 'broken'));
 
+-- Whether it was made to begin with what was live then: what was there before is no news for it.
+ALTER TABLE consumer ADD COLUMN began_live INTEGER NOT NULL DEFAULT 0;
+
 -- The inbox as before, but `commit_cid` may be null, which SQLite can say of a new table only.
 CREATE TABLE new_inbox (        -- events that are not acknowledged yet; an acknowledged one is gone from here
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they are delivered first

@@ -56,6 +56,8 @@ pub(crate) enum Standing {
 pub(super) struct Missing {
     /// It was never fetched.
     pub(super) first_sight: bool,
+    /// What is there is no news: the subscription begins with what is live.
+    pub(super) silent: bool,
     /// When it is asked for, in microseconds.
     pub(super) due: u64,
     /// It is asked for.
@@ -67,9 +69,10 @@ pub(super) struct Missing {
 }
 
 impl Missing {
-    pub(super) fn new(first_sight: bool, due: u64) -> Self {
+    pub(super) fn new(due: u64) -> Self {
         Self {
-            first_sight,
+            first_sight: false,
+            silent: false,
             due,
             asked: false,
             attempts: 0,

@@ -31,7 +31,7 @@ const BEHIND_MICROS: u64 = 100_000;
 impl Engine {
     /// Begins with the followed repositories: those whose story is not whole will be fetched.
     pub(crate) fn begin(&mut self, now: u64) {
-        if !self.resyncs {
+        if !self.resyncs.allowed {
             return;
         }
         for did in self.scope.followed() {
@@ -39,15 +39,21 @@ impl Engine {
             if repository.standing == Standing::Whole {
                 continue;
             }
-            let first_sight = repository.standing == Standing::Begun;
-            repository.missing = Some(Box::new(Missing::new(first_sight, now)));
+            let mut missing = Missing::new(now);
+            missing.first_sight = repository.standing == Standing::Begun;
+            missing.silent = missing.first_sight
+                && match repository.head {
+                    None => self.resyncs.begins_live,
+                    Some(_) => self.resyncs.began_live,
+                };
+            repository.missing = Some(Box::new(missing));
             self.backlog.fetch_at(now, &did);
         }
     }
 
     /// The followed repositories that are not going to be fetched anyway.
     pub(crate) fn followed(&mut self) -> Vec<Did> {
-        if !self.resyncs {
+        if !self.resyncs.allowed {
             return Vec::new();
         }
         let mut followed = self.scope.followed();
@@ -70,13 +76,13 @@ impl Engine {
 
     /// Something of a followed repository was missed: it will be fetched.
     pub(super) fn miss(&mut self, did: &Did, why: &'static str, now: u64) {
-        if !self.resyncs || !self.scope.follows(did.as_str()) {
+        if !self.resyncs.allowed || !self.scope.follows(did.as_str()) {
             return;
         }
         let repository = self.repositories.entry(did, true);
         if repository.missing.is_none() {
             tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
-            repository.missing = Some(Box::new(Missing::new(false, now)));
+            repository.missing = Some(Box::new(Missing::new(now)));
             repository.standing = match repository.standing {
                 Standing::Begun => Standing::Begun,
                 _ => Standing::Broken,
@@ -103,7 +109,10 @@ impl Engine {
 
     /// Whether a commit that does not follow on the head waits until its repository is fetched.
     pub(super) fn waits_for_fetch(&mut self, did: &Did, now: u64) -> bool {
-        if !self.resyncs || !self.backlog.has_caught_up() || !self.scope.follows(did.as_str()) {
+        if !self.resyncs.allowed
+            || !self.backlog.has_caught_up()
+            || !self.scope.follows(did.as_str())
+        {
             return false;
         }
         let is_new = self
@@ -264,7 +273,7 @@ impl Engine {
             if let Some(until) = missing.holding {
                 self.backlog.no_hold(until, did);
             }
-            missing.first_sight && self.silent_start
+            missing.silent
         });
         // In the place of the first that was held, so that none of them overtakes it.
         let ticket = repository.held.iter().find_map(|held| held.ticket);

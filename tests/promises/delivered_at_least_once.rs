@@ -1,0 +1,245 @@
+//! P2: every matching commit of a followed repository is delivered at least once, across restarts, disconnects,
+//! expired cursors, a relay that skips, and a change of source. Where the stream cannot be replayed: every
+//! record that still exists, and the delete of every one that was known.
+//!
+//! These are also deliveries once: what comes a second time here is a failure.
+
+mod scene;
+
+use std::time::Duration;
+
+use atcomms::subscribe::From;
+use atcomms_devnet::Fault;
+
+use self::scene::Scene;
+
+const GET_REPO: &str = "com.atproto.sync.getRepo";
+
+#[tokio::test]
+async fn on_first_sight_what_is_there_comes_and_then_what_is_new() {
+    let scene = Scene::new().await;
+    scene.write("one").await;
+    let gone = scene.write("two").await;
+    scene.delete(&gone).await;
+    scene.write("three").await;
+    // The stream does not go back that far.
+    scene.relay().faults().outdate_cursors(1);
+    scene.skip(1000);
+    let mut consumer = scene.at_relay(From::Start).await;
+    assert_eq!(consumer.next().await, ("one".to_owned(), false));
+    assert_eq!(consumer.next().await, ("three".to_owned(), false));
+    scene.relay().faults().clear();
+    scene.write("four").await;
+    assert_eq!(consumer.next().await, ("four".to_owned(), true));
+    assert_eq!(consumer.summary().resyncs, 1);
+}
+
+#[tokio::test]
+async fn who_begins_live_is_not_told_what_was_there() {
+    let scene = Scene::new().await;
+    scene.write("before").await;
+    let mut consumer = scene.at_relay(From::Live).await;
+    consumer.resynced(1).await;
+    scene.write("after").await;
+    assert_eq!(consumer.next().await, ("after".to_owned(), true));
+}
+
+#[tokio::test]
+async fn what_the_relay_passed_over_comes_before_what_came_after_it() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    let gone = scene.write("one").await;
+    consumer.until("one").await;
+    scene.skip(3);
+    scene.write("two").await;
+    scene.write("three").await;
+    scene.delete(&gone).await;
+    scene.skipped(3).await;
+    scene.write("four").await;
+    scene.write("five").await;
+    let texts = consumer.until("five").await;
+    let delete = format!("delete {}", gone.rkey().expect("a key"));
+    assert_eq!(texts, ["two", "three", &delete, "four", "five"]);
+    assert!(consumer.summary().resyncs > 0, "it was fetched");
+}
+
+#[tokio::test]
+async fn what_the_relay_passed_over_last_is_found_by_asking() {
+    let scene = Scene::new().await;
+    let subscriber = scene.subscriber().sweep_every(Duration::from_secs(1));
+    let url = scene.relay().url();
+    let mut consumer = scene.consumer(subscriber, url, From::Start).await;
+    scene.write("one").await;
+    consumer.until("one").await;
+    scene.skip(1);
+    scene.write("two").await;
+    assert_eq!(consumer.next().await, ("two".to_owned(), false));
+}
+
+#[tokio::test]
+async fn what_happened_while_nobody_looked_comes_though_the_cursor_is_too_old() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    let kept = scene.write("one").await;
+    let gone = scene.write("two").await;
+    consumer.until("two").await;
+    consumer.end().await;
+    scene.skip(3);
+    scene.delete(&gone).await;
+    scene.write("three").await;
+    let never_seen = scene.write("four").await;
+    scene.skipped(3).await;
+    scene.skip(1);
+    scene.delete(&never_seen).await;
+    scene.skipped(4).await;
+    scene.relay().faults().outdate_cursors(1);
+    let mut consumer = scene.at_relay(From::Start).await;
+    assert_eq!(consumer.next().await, ("three".to_owned(), false));
+    let delete = format!("delete {}", gone.rkey().expect("a key"));
+    assert_eq!(consumer.next().await, (delete, false));
+    let again = scene.delete(&kept);
+    again.await;
+    let delete = format!("delete {}", kept.rkey().expect("a key"));
+    assert_eq!(consumer.next().await, (delete, true));
+}
+
+#[tokio::test]
+async fn a_commit_is_not_withheld_because_the_fetch_fails() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.until("one").await;
+    scene.skip(1);
+    scene.write("two").await;
+    scene.skipped(1).await;
+    scene
+        .pds()
+        .faults()
+        .inject(GET_REPO, Fault::FailBefore(503), 2);
+    scene.write("three").await;
+    assert_eq!(
+        consumer.next().await,
+        ("three".to_owned(), true),
+        "verified by itself"
+    );
+    assert_eq!(
+        consumer.next().await,
+        ("two".to_owned(), false),
+        "when the PDS answers again"
+    );
+    scene.write("four").await;
+    assert_eq!(consumer.next().await, ("four".to_owned(), true));
+}
+
+#[tokio::test]
+async fn what_was_missed_is_not_forgotten_by_a_restart() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.until("one").await;
+    scene.skip(1);
+    scene.write("two").await;
+    scene.skipped(1).await;
+    scene
+        .pds()
+        .faults()
+        .inject(GET_REPO, Fault::FailBefore(503), 1000);
+    scene.write("three").await;
+    assert_eq!(consumer.next().await.0, "three");
+    consumer.end().await;
+    scene.pds().faults().clear();
+    let mut consumer = scene.at_relay(From::Start).await;
+    assert_eq!(consumer.next().await, ("two".to_owned(), false));
+}
+
+#[tokio::test]
+async fn another_source_goes_on_where_the_first_one_was() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.until("one").await;
+    consumer.end().await;
+    scene.write("two").await;
+    let url = scene.pds().url();
+    let mut consumer = scene.consumer(scene.subscriber(), url, From::Live).await;
+    assert_eq!(consumer.next().await.0, "two");
+    scene.write("three").await;
+    assert_eq!(consumer.next().await.0, "three");
+}
+
+#[tokio::test]
+async fn a_repository_that_is_set_anew_is_compared_with_what_was_known() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    let gone = scene.write("one").await;
+    scene.write("two").await;
+    consumer.until("two").await;
+    let lost = gone.rkey().expect("a key");
+    let reset = scene
+        .pds()
+        .reset_repository(&scene.alice.did, |_, rkey| *rkey != lost);
+    reset.expect("it is set anew");
+    let delete = (format!("delete {lost}"), false);
+    assert_eq!(consumer.next().await, delete);
+    scene.write("three").await;
+    assert_eq!(consumer.next().await, ("three".to_owned(), true));
+}
+
+#[tokio::test]
+async fn an_author_may_move_and_change_the_key() {
+    let mut scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.until("one").await;
+    scene.pds().rotate_key(&scene.alice.did).expect("a new key");
+    scene.write("two").await;
+    assert_eq!(consumer.next().await.0, "two");
+    scene.migrate().await;
+    scene.write("three").await;
+    assert_eq!(consumer.next().await.0, "three");
+    scene.skip(1);
+    scene.write("four").await;
+    scene.skipped(1).await;
+    scene.write("five").await;
+    assert_eq!(consumer.until("five").await, ["four", "five"]);
+}
+
+#[tokio::test]
+async fn a_pds_that_answers_wrongly_harms_nobody_and_is_asked_again() {
+    for fault in [
+        Fault::EndlessBody,
+        Fault::Redirect("http://10.0.0.1/".to_owned()),
+        Fault::FailBefore(500),
+        Fault::AnswerLost,
+    ] {
+        let scene = Scene::new().await;
+        scene.write("one").await;
+        scene.skip(1000);
+        scene.pds().faults().inject(GET_REPO, fault, 1);
+        scene.relay().faults().outdate_cursors(1);
+        let mut consumer = scene.at_relay(From::Start).await;
+        assert_eq!(consumer.next().await, ("one".to_owned(), false));
+        let counts = scene.pds().faults().counts();
+        let fired =
+            counts.bodies_endless + counts.redirected + counts.failed_before + counts.answers_lost;
+        assert_eq!(fired, 1);
+    }
+}
+
+#[tokio::test]
+async fn another_repository_is_not_taken_for_the_one_that_was_asked_for() {
+    let scene = Scene::new().await;
+    let other = scene
+        .pds()
+        .create_account("mallory")
+        .await
+        .expect("an account");
+    scene.write("one").await;
+    scene.skip(1000);
+    scene.relay().faults().outdate_cursors(1);
+    let fault = Fault::OtherRepository(other.did);
+    scene.pds().faults().inject(GET_REPO, fault, 1);
+    let mut consumer = scene.at_relay(From::Start).await;
+    assert_eq!(consumer.next().await, ("one".to_owned(), false));
+    assert_eq!(scene.pds().faults().counts().repositories_swapped, 1);
+}
