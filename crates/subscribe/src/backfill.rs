@@ -26,8 +26,10 @@ const FETCHES_AT_ONCE: usize = 4;
 const FETCHES_PER_HOST: usize = 2;
 /// Owners that are looked up at once.
 const LOOKUPS_AT_ONCE: usize = 16;
-/// A host that did not answer is not asked for its other repositories for this long.
+/// A host that let us wait for nothing is not asked for its other repositories for this long.
 const HOST_REST: Duration = Duration::from_secs(10);
+/// Who fails faster than this holds nobody up.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// What happens to a repository that was asked for.
 pub(crate) enum BackfillEvent {
@@ -102,8 +104,11 @@ impl Backfill {
         let hosts = self.hosts.clone();
         self.steps.push(Box::pin(async move {
             let did = turn.identity.did.clone();
+            let began = Instant::now();
             let fetched = repository::fetch(&resolver, &turn.identity, &scope, &known).await;
-            if let Err(XrpcFailure::Unreachable(_)) = &fetched {
+            if let Err(XrpcFailure::Unreachable(_)) = &fetched
+                && began.elapsed() >= SLOW
+            {
                 let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(host) = hosts.get_mut(turn.identity.pds.as_str()) {
                     host.rests_until = Some(Instant::now() + HOST_REST);

@@ -11,7 +11,7 @@ const ASKED_AT_ONCE: usize = 256;
 /// A stream that brought nothing for this long has caught up.
 const QUIET_MICROS: u64 = 1_000_000;
 /// How long a commit may take from its PDS to us before it counts as missed: relays lag by seconds.
-const IN_TRANSIT_MICROS: u64 = 10_000_000;
+const IN_TRANSIT_MICROS: u64 = 5_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
