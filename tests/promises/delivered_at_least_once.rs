@@ -8,6 +8,7 @@ mod scene;
 
 use std::time::Duration;
 
+use atcomms::repo::frame::{AccountFrame, Frame};
 use atcomms::subscribe::From;
 use atcomms_devnet::Fault;
 
@@ -251,4 +252,81 @@ async fn another_repository_is_not_taken_for_the_one_that_was_asked_for() {
     let mut consumer = scene.at_relay(From::Start).await;
     assert_eq!(consumer.next().await, ("one".to_owned(), false));
     assert_eq!(scene.pds().faults().counts().repositories_swapped, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_active_is_paused_and_comes_back_whole() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    scene.write("two").await;
+    consumer.waits(2).await;
+    scene
+        .pds()
+        .deactivate(&scene.alice.did)
+        .expect("it is hers");
+    consumer.waits(0).await;
+    assert_eq!(consumer.paused().await, [scene.alice.did.clone()]);
+    scene.pds().activate(&scene.alice.did).expect("it is hers");
+    scene.write("three").await;
+    assert_eq!(consumer.until("three").await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_pause_outlives_its_process() {
+    let scene = Scene::new().await;
+    let consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.waits(1).await;
+    scene
+        .pds()
+        .take_down(&scene.alice.did)
+        .expect("it is taken down");
+    consumer.waits(0).await;
+    consumer.end().await;
+    scene
+        .pds()
+        .restore(&scene.alice.did)
+        .expect("it is restored");
+    let mut consumer = scene.at_relay(From::Start).await;
+    assert_eq!(consumer.next().await.0, "one");
+}
+
+#[tokio::test]
+async fn what_a_deleted_account_wrote_is_not_delivered_any_more() {
+    let scene = Scene::new().await;
+    let consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.waits(1).await;
+    scene
+        .pds()
+        .delete_account(&scene.alice.did)
+        .expect("it is hers");
+    consumer.waits(0).await;
+    consumer.until_paused(0).await;
+    assert_eq!(
+        consumer.known(&scene.alice.did).await,
+        1,
+        "what is known stays"
+    );
+}
+
+#[tokio::test]
+async fn a_relay_cannot_silence_an_account() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_relay(From::Start).await;
+    scene.write("one").await;
+    consumer.waits(1).await;
+    let seq = scene.relay().last_seq() + 1;
+    let word = Frame::Account(AccountFrame {
+        seq,
+        did: scene.alice.did.as_str(),
+        active: false,
+        status: Some("takendown"),
+        time: "2026-01-01T00:00:00.000Z",
+    });
+    scene.relay().inject_frame(word.encode());
+    assert_eq!(consumer.next().await.0, "one");
+    scene.write("two").await;
+    assert_eq!(consumer.next().await.0, "two");
 }

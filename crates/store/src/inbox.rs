@@ -11,7 +11,7 @@ mod take_in;
 use atcomms_lexicon::{AtUri, Cid, Did, Nsid, RecordKey, Tid};
 
 pub use self::lease::{LeaseError, LeaseToken, Pending, Terms};
-pub use self::take_in::{Commit, Intake};
+pub use self::take_in::{AccountChange, Commit, Intake};
 
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

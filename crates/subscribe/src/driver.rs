@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
+use atcomms_store::AccountChange;
 use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 
+use crate::account::ask_status;
 use crate::backfill::{Backfill, BackfillEvent};
 use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
-use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::engine::{AccountStatus, Engine, KeyAnswer, Output, SourceIndex};
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
@@ -61,6 +63,7 @@ const FILES_OVER: Duration = Duration::from_millis(20);
 const FRAMES_TOGETHER: usize = 4096;
 
 type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
+type Statuses = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, AccountStatus)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
 
 pub(crate) struct Driver {
@@ -70,6 +73,7 @@ pub(crate) struct Driver {
     events: Events,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
+    statuses: Statuses,
     backfill: Backfill,
     sweep: Sweep,
     sink: Sink,
@@ -110,6 +114,7 @@ impl Driver {
             events,
             lookups: Lookups::new(),
             at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
+            statuses: Statuses::new(),
             sink,
             links,
             counters,
@@ -140,6 +145,9 @@ impl Driver {
                     self.engine.resolved(&did, answer, micros());
                 }
                 event = self.backfill.next(), if !self.backfill.is_idle() => self.backfilled(event).await,
+                Some((did, status)) = self.statuses.next(), if !self.statuses.is_empty() => {
+                    self.engine.status(&did, status, micros());
+                }
                 event = self.sweep.next() => self.swept(event),
                 Some((index, event)) = self.events.next() => {
                     if let SourceEvent::Frame(_) = event {
@@ -282,6 +290,13 @@ impl Driver {
                 Output::Settled { verified, .. } => self.sink.settled(verified),
                 Output::Resynced(verified) => self.sink.settled(Some(verified)),
                 Output::Broken { did } => self.sink.broken(did),
+                Output::AskStatus { did } => {
+                    let asked = ask_status(self.resolver.clone(), did);
+                    self.statuses.push(Box::pin(asked));
+                }
+                Output::Pause { did } => self.sink.account(did, AccountChange::Pause),
+                Output::Resume { did } => self.sink.account(did, AccountChange::Resume),
+                Output::Purge { did } => self.sink.account(did, AccountChange::Purge),
                 Output::Fetch { did } => self.backfill.want(did),
                 Output::Sweep => self.sweep.round(self.engine.followed(), true),
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),

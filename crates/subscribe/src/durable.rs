@@ -183,7 +183,9 @@ impl Feeder {
             let (rev, data) = (head.rev, head.data);
             (head.did, Head { rev, data }, standing(story))
         });
+        let paused = self.store.paused(&self.consumer).await?;
         Ok(Before {
+            paused,
             cursors,
             heads: heads.collect(),
             began_live: self.consumer.began_live,

@@ -4,6 +4,7 @@
 //! A commit in scope waits here, bounded, while its author's key is looked up; commits of other
 //! repositories pass it. The commits of one repository never overtake each other.
 
+mod account;
 mod backlog;
 mod control;
 mod difference;
@@ -24,6 +25,8 @@ use atcomms_repo::frame::{self, Frame, Kind};
 use atcomms_repo::verify::{Head, Limits, OpenCommit};
 use bytes::Bytes;
 
+pub(crate) use self::account::AccountStatus;
+use self::account::Accounts;
 use self::backlog::Backlog;
 use self::order::{HISTORY_MICROS, Order, Ticket};
 pub(crate) use self::repository::Standing;
@@ -92,6 +95,22 @@ pub(crate) enum Output {
     Fetch {
         did: Did,
     },
+    /// Ask an account's PDS whether it is active.
+    AskStatus {
+        did: Did,
+    },
+    /// Deliver nothing more of this account for now.
+    Pause {
+        did: Did,
+    },
+    /// Deliver what was paused.
+    Resume {
+        did: Did,
+    },
+    /// Forget what waits of this account: it was deleted.
+    Purge {
+        did: Did,
+    },
     /// Ask the followed repositories' PDSs for their latest revs.
     Sweep,
     /// Look up the key of this repository, past the cache if `fresh`, not before `after`.
@@ -138,6 +157,7 @@ pub(crate) struct Engine {
     scope: Arc<Scope>,
     resyncs: Resyncs,
     backlog: Backlog,
+    accounts: Accounts,
     /// Commit frames of no interest since one was looked at for its time.
     passed: u32,
     required: Trust,
@@ -162,6 +182,7 @@ impl Engine {
             scope,
             resyncs,
             backlog: Backlog::default(),
+            accounts: Accounts::default(),
             passed: 0,
             required,
             hosts,
@@ -198,7 +219,11 @@ impl Engine {
 
     /// When [`Engine::tick`] has something to do, in microseconds.
     pub(crate) fn wake_at(&self) -> Option<u64> {
-        let wakes = [self.order.wake_at(), self.backlog.wake_at()];
+        let wakes = [
+            self.order.wake_at(),
+            self.backlog.wake_at(),
+            self.accounts.wake_at(),
+        ];
         wakes.into_iter().flatten().min()
     }
 
@@ -206,6 +231,7 @@ impl Engine {
     pub(crate) fn tick(&mut self, now: u64) {
         self.order.expire(now);
         self.resync_tick(now);
+        self.ask_again(now);
     }
 
     /// Takes in one frame; gives its sequence number, if it has one.
@@ -401,7 +427,7 @@ impl Engine {
             }
             self.counters.rejected("held_too_long");
             if followed && self.resyncs.allowed {
-                self.miss(&did, "too many of its commits wait for its key", now);
+                self.miss(&did, None, "too many of its commits wait for its key", now);
                 self.questions.push_back(Output::Broken { did });
             } else {
                 // Said, for no cursor comes back to it.

@@ -197,6 +197,11 @@ impl Inbox {
         self.connection.established().await;
     }
 
+    /// The store that it is in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Tells about the connections while the inbox itself is elsewhere.
     pub fn connection(&self) -> Connection {
         self.connection.clone()

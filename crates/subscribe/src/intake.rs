@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use atcomms_lexicon::Did;
 use atcomms_repo::frame::Action;
 use atcomms_store::{
-    Change, Commit, Consumer, Event, Intake, RepositoryHead, Store, StoreError, Story,
+    AccountChange, Change, Commit, Consumer, Event, Intake, RepositoryHead, Store, StoreError,
+    Story,
 };
 use tokio::sync::watch;
 
@@ -179,6 +180,11 @@ impl Keeper {
         self.intake.broken.push(did);
     }
 
+    /// An account is active no more, or again.
+    pub(crate) fn account(&mut self, did: Did, change: AccountChange) {
+        self.intake.accounts.push((did, change));
+    }
+
     /// The records that are known of a repository, as far as they are stored.
     pub(crate) async fn known(&self, did: &Did) -> Result<KnownRecords, StoreError> {
         let known = self.store.known(&self.consumer, did).await?;
@@ -203,7 +209,9 @@ impl Keeper {
     pub(crate) async fn store(&mut self, cursors: Vec<(String, i64)>, last: bool) {
         let moved = |(host, seq): &(String, i64)| self.stored.get(host).is_none_or(|at| at < seq);
         let cursors: Vec<_> = cursors.into_iter().filter(moved).collect();
-        let cursor_alone = self.intake.commits.is_empty() && self.intake.broken.is_empty();
+        let cursor_alone = self.intake.commits.is_empty()
+            && self.intake.broken.is_empty()
+            && self.intake.accounts.is_empty();
         if cursor_alone
             && (cursors.is_empty() || !(last || self.stored_at.elapsed() >= CURSOR_EVERY))
         {
@@ -212,6 +220,8 @@ impl Keeper {
         self.stored.extend(cursors.iter().cloned());
         self.stored_at = Instant::now();
         self.intake.cursors = cursors;
+        let resumed = |(_, change): &(Did, AccountChange)| *change == AccountChange::Resume;
+        let resumes = self.intake.accounts.iter().any(resumed);
         let intake = Arc::new(std::mem::take(&mut self.intake));
         self.bytes = 0;
         let mut told = false;
@@ -229,6 +239,9 @@ impl Keeper {
                 }
             }
         };
+        if resumes {
+            self.fed.send_modify(|_| {});
+        }
         if new > 0 {
             self.fed.send_modify(|fed| fed.events += new);
             self.waiting = self.waiting.saturating_add(new);

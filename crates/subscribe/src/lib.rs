@@ -30,6 +30,7 @@
 //! # Ok(()) }) }
 //! ```
 
+mod account;
 mod backfill;
 mod clock;
 mod connection;

@@ -2,7 +2,7 @@
 //! of a durable consumer.
 
 use atcomms_lexicon::Did;
-use atcomms_store::StoreError;
+use atcomms_store::{AccountChange, StoreError};
 use tokio::sync::mpsc;
 
 use crate::delivery::{Delivery, Undecodable};
@@ -81,6 +81,13 @@ impl Sink {
     pub(crate) fn broken(&mut self, did: Did) {
         if let Self::Inbox(keeper) = self {
             keeper.broken(did);
+        }
+    }
+
+    /// An account is active no more, or again.
+    pub(crate) fn account(&mut self, did: Did, change: AccountChange) {
+        if let Self::Inbox(keeper) = self {
+            keeper.account(did, change);
         }
     }
 

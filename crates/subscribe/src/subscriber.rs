@@ -237,6 +237,9 @@ impl Subscriber {
         for (did, head, standing) in &before.heads {
             engine.remember(did, *head, *standing);
         }
+        for did in &before.paused {
+            engine.remember_paused(did);
+        }
         engine.begin(micros());
         let plan = Plan {
             resolver: self.resolver.clone(),
@@ -255,6 +258,8 @@ pub(crate) struct Before {
     pub(crate) cursors: Vec<(String, i64)>,
     /// The repositories that were verified.
     pub(crate) heads: Vec<(Did, Head, Standing)>,
+    /// Accounts whose events are paused.
+    pub(crate) paused: Vec<Did>,
     /// Whether it began with what was live then.
     pub(crate) began_live: bool,
 }

@@ -152,6 +152,44 @@ impl Consumer {
         texts
     }
 
+    /// Waits until so many events wait to be handed out.
+    pub(crate) async fn waits(&self, count: u64) {
+        let store = self.inbox.store();
+        let waits = async {
+            while store
+                .inbox_len(self.inbox.consumer())
+                .await
+                .expect("a count")
+                != count
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, waits).await.expect("they wait in time");
+    }
+
+    /// Whose events are paused.
+    pub(crate) async fn paused(&self) -> Vec<Did> {
+        let paused = self.inbox.store().paused(self.inbox.consumer()).await;
+        paused.expect("the store answers")
+    }
+
+    /// Waits until the events of so many are paused.
+    pub(crate) async fn until_paused(&self, count: usize) {
+        let paused = async {
+            while self.paused().await.len() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, paused).await.expect("in time");
+    }
+
+    /// How many records of a repository are known.
+    pub(crate) async fn known(&self, did: &Did) -> usize {
+        let known = self.inbox.store().known(self.inbox.consumer(), did).await;
+        known.expect("the store answers").len()
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         self.inbox.summary()
     }

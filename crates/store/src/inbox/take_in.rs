@@ -11,6 +11,7 @@ use crate::consumer::{Consumer, RepositoryHead, Story};
 use crate::error::StoreError;
 use crate::job::Durability;
 use crate::known::{self, Known};
+use crate::row::parsed;
 use crate::store::Store;
 
 /// One commit, as it is taken in.
@@ -29,6 +30,18 @@ pub struct Commit {
     pub story: Option<Story>,
 }
 
+/// What becomes of the events of an account that are not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccountChange {
+    /// They are not handed out until it is active again.
+    Pause,
+    /// It is active again.
+    Resume,
+    /// It was deleted, and its events go with it. What is known of its repository stays.
+    Purge,
+}
+
 /// What is taken in together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Intake {
@@ -36,11 +49,29 @@ pub struct Intake {
     pub commits: Vec<Commit>,
     /// Repositories of which commits were dropped: their story is broken.
     pub broken: Vec<Did>,
+    /// Accounts that are active no more, or again.
+    pub accounts: Vec<(Did, AccountChange)>,
     /// How far the hosts' streams are taken in with this.
     pub cursors: Vec<(String, i64)>,
 }
 
 impl Store {
+    /// The accounts whose events are paused. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn paused(&self, consumer: &Consumer) -> Result<Vec<Did>, StoreError> {
+        let id = consumer.id;
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT did FROM inbox WHERE consumer_id = ?1 AND state = 'paused'",
+            )?;
+            let rows = statement.query_map([id], |row| parsed(row, "did"))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     /// Takes commits in, all or none, and returns how many events are new: a commit that is not newer
     /// than its repository's head is dropped whole (promise P3). Survives a killed process; a power
     /// loss takes back events, heads and cursor together. Cancel safe.
@@ -58,6 +89,9 @@ impl Store {
             let mut new = 0;
             for commit in &intake.commits {
                 new += take_in(connection, id, commit, now)?;
+            }
+            for (did, change) in &intake.accounts {
+                account(connection, id, did, *change)?;
             }
             // After the commits: at worst, a repository that was just fetched is fetched again.
             for did in &intake.broken {
@@ -80,6 +114,28 @@ impl Store {
         })
         .await
     }
+}
+
+fn account(
+    connection: &Connection,
+    consumer: i64,
+    did: &Did,
+    change: AccountChange,
+) -> Result<(), StoreError> {
+    let statement = match change {
+        AccountChange::Pause => {
+            "UPDATE inbox SET state = 'paused' WHERE consumer_id = ?1 AND did = ?2 AND state = 'waiting'
+                 AND lease IS NULL"
+        }
+        AccountChange::Resume => {
+            "UPDATE inbox SET state = 'waiting' WHERE consumer_id = ?1 AND did = ?2 AND state = 'paused'"
+        }
+        AccountChange::Purge => "DELETE FROM inbox WHERE consumer_id = ?1 AND did = ?2",
+    };
+    connection
+        .prepare_cached(statement)?
+        .execute(params![consumer, did.as_str()])?;
+    Ok(())
 }
 
 fn take_in(

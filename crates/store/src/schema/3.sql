@@ -17,7 +17,7 @@ ALTER TABLE repository ADD COLUMN story TEXT NOT NULL DEFAULT 'begun' CHECK (sto
 -- Whether it was made to begin with what was live then: what was there before is no news for it.
 ALTER TABLE consumer ADD COLUMN began_live INTEGER NOT NULL DEFAULT 0;
 
--- The inbox as before, but `commit_cid` may be null, which SQLite can say of a new table only.
+-- The inbox as before, but `commit_cid` may be null and an event paused, which SQLite can say of a new table only.
 CREATE TABLE new_inbox (        -- events that are not acknowledged yet; an acknowledged one is gone from here
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they are delivered first
     consumer_id INTEGER NOT NULL REFERENCES consumer (id) ON DELETE CASCADE,
@@ -35,7 +35,8 @@ CREATE TABLE new_inbox (        -- events that are not acknowledged yet; an ackn
     source      TEXT NOT NULL,
     seq         INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
-    state       TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    state       TEXT NOT NULL DEFAULT 'waiting'
+                CHECK (state IN ('waiting', 'paused', 'dead')), -- paused: its account is not active
     attempts    INTEGER NOT NULL DEFAULT 0, -- how often it was handed out
     visible_at  INTEGER NOT NULL DEFAULT 0, -- not handed out before this: it is with somebody, or was put off; 0: at once
     lease       INTEGER,         -- who has it; null if nobody
@@ -50,3 +51,4 @@ CREATE INDEX inbox_fresh ON inbox (consumer_id, id) WHERE state = 'waiting' AND 
 CREATE INDEX inbox_out ON inbox (consumer_id, visible_at, lease, attempts) WHERE state = 'waiting' AND visible_at > 0;
 CREATE INDEX inbox_of_repository ON inbox (consumer_id, did, id) WHERE state = 'waiting';
 CREATE INDEX inbox_dead ON inbox (consumer_id, id) WHERE state = 'dead';
+CREATE INDEX inbox_paused ON inbox (consumer_id, did) WHERE state = 'paused';

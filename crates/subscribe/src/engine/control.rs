@@ -39,7 +39,7 @@ impl Engine {
                 let host = self.hosts.get(source).map_or("", |host| host);
                 tracing::warn!(%host, error = error.error, message = error.message.unwrap_or_default(), "the host ended the stream");
             }
-            // An account's new state is unsigned: what its commits say counts.
+            Ok(Frame::Account(account)) => self.account(&account),
             Ok(_) => {}
             Err(error) => self.counters.rejected(error.reason()),
         }
@@ -61,8 +61,11 @@ impl Engine {
             return;
         }
         // Without the key it is a hint, and so is one of before a rotation: what the PDS gives is checked.
-        if let Key::Known { key, .. } = &repository.key
-            && let Ok(head) = verify_sync(sync, key, now, &Limits::default())
+        let verified = match &repository.key {
+            Key::Known { key, .. } => verify_sync(sync, key, now, &Limits::default()).ok(),
+            _ => None,
+        };
+        if let Some(head) = &verified
             && known.is_some_and(|known| known.data == head.data())
             && repository.held.is_empty()
         {
@@ -84,6 +87,7 @@ impl Engine {
             );
             return;
         }
-        self.miss(&did, "its repository was set anew", now);
+        let signed = verified.map(|head| head.rev());
+        self.miss(&did, signed, "its repository was set anew", now);
     }
 }

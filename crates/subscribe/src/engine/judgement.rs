@@ -6,6 +6,7 @@ use atcomms_repo::frame::{self, CommitFrame, Frame};
 use atcomms_repo::verify::{CheckedCommit, Limits, OpenCommit, Relation, VerifyError};
 
 use super::repository::{Held, Standing};
+use super::resync::CHAIN_BROKEN;
 use super::{Engine, Verified};
 use crate::snapshot::Path;
 use crate::trust::{Continuity, Trust};
@@ -49,11 +50,11 @@ impl Engine {
         match self.verdict(&frame, did, key, last, now) {
             Verdict::Believed(commit, trust) => {
                 if trust == Trust::Verified && self.breaks_the_chain(did, &commit) {
-                    if self.waits_for_fetch(did, now) {
+                    if self.waits_for_fetch(did, commit.rev(), now) {
                         self.hold_first(held, did);
                         return;
                     }
-                    self.miss(did, "a commit does not follow on the one before", now);
+                    self.miss(did, Some(commit.rev()), CHAIN_BROKEN, now);
                 }
                 verified = self.believe(&held, commit, trust);
             }
@@ -67,7 +68,7 @@ impl Engine {
                 self.counters.rejected(reason);
                 if reason == VerifyError::Signature.reason() {
                     // It may be from before a rotation of the key: what it did is in the repository then.
-                    self.miss(did, "a commit is not signed by its author's key", now);
+                    self.miss(did, None, "a commit is not signed by its author's key", now);
                 }
             }
         }
@@ -151,6 +152,7 @@ impl Engine {
         }
         let head = commit.head();
         repository.head = Some(head);
+        let paused = repository.paused;
         let mut standing = None;
         let mut known = Vec::new();
         if followed {
@@ -165,6 +167,9 @@ impl Engine {
                 let (collection, rkey) = (op.collection().clone(), op.rkey().clone());
                 (Path { collection, rkey }, op.cid())
             }));
+        }
+        if paused {
+            self.resume(&did);
         }
         self.say_commit(held, held.ticket, commit, trust, continuity);
         Some(Box::new(Verified {

@@ -62,6 +62,10 @@ pub(super) struct Missing {
     pub(super) due: u64,
     /// It is asked for.
     pub(super) asked: bool,
+    /// The rev that it must have reached when it is fetched.
+    pub(super) at_least: Option<Tid>,
+    /// Something was missed since it was asked for.
+    pub(super) again: bool,
     /// How often it could not be fetched.
     pub(super) attempts: u32,
     /// Until when its commits are held, in microseconds.
@@ -75,6 +79,8 @@ impl Missing {
             silent: false,
             due,
             asked: false,
+            at_least: None,
+            again: false,
             attempts: 0,
             holding: None,
         }
@@ -89,8 +95,12 @@ pub(super) struct Repository {
     pub(super) relayed: Option<Tid>,
     pub(super) key: Key,
     pub(super) held: VecDeque<Held>,
+    /// Somebody said that its account is not active.
+    pub(super) paused: bool,
     /// How much of its story is known; only of followed ones.
     pub(super) standing: Standing,
+    /// Hints that nobody signed do not count before this, in microseconds.
+    pub(super) no_hint_before: u64,
     /// What is missing of it, if anything is.
     pub(super) missing: Option<Box<Missing>>,
     /// The last place in the queue that a commit of this repository took.

@@ -25,6 +25,10 @@ const AGAIN_MICROS: u64 = 1_000_000;
 const AGAIN_AT_MOST_MICROS: u64 = 10 * 60 * 1_000_000;
 /// A snapshot that is older than what the stream brought is a cache's; it is asked for again after this.
 const STALE_MICROS: u64 = 2_000_000;
+/// Why a repository is fetched in which a commit does not build on the head.
+pub(super) const CHAIN_BROKEN: &str = "a commit does not follow on the one before";
+/// Hints that nobody signed make us fetch a repository this often at most.
+const HINT_EVERY_MICROS: u64 = 30_000_000;
 /// While earlier commits of a repository wait for their place in the stream's order, it is not fetched.
 const BEHIND_MICROS: u64 = 100_000;
 
@@ -74,20 +78,35 @@ impl Engine {
         self.backlog.disconnected();
     }
 
-    /// Something of a followed repository was missed: it will be fetched.
-    pub(super) fn miss(&mut self, did: &Did, why: &'static str, now: u64) {
+    /// Something of a followed repository was missed: it will be fetched, as it is at this rev or later. Without
+    /// a rev it is a hint, as anybody may give it: then not at once each time.
+    pub(super) fn miss(&mut self, did: &Did, rev: Option<Tid>, why: &'static str, now: u64) {
         if !self.resyncs.allowed || !self.scope.follows(did.as_str()) {
             return;
         }
         let repository = self.repositories.entry(did, true);
-        if repository.missing.is_none() {
-            tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
-            repository.missing = Some(Box::new(Missing::new(now)));
-            repository.standing = match repository.standing {
-                Standing::Begun => Standing::Begun,
-                _ => Standing::Broken,
-            };
-            self.backlog.fetch_at(now, did);
+        match &mut repository.missing {
+            // What is under way may have been answered before this.
+            Some(missing) => {
+                missing.at_least = missing.at_least.max(rev);
+                missing.again |= missing.asked && rev.is_none();
+            }
+            None => {
+                tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
+                let mut due = now;
+                if rev.is_none() {
+                    due = due.max(repository.no_hint_before);
+                    repository.no_hint_before = due.saturating_add(HINT_EVERY_MICROS);
+                }
+                let mut missing = Missing::new(due);
+                missing.at_least = rev;
+                repository.missing = Some(Box::new(missing));
+                repository.standing = match repository.standing {
+                    Standing::Begun => Standing::Begun,
+                    _ => Standing::Broken,
+                };
+                self.backlog.fetch_at(due, did);
+            }
         }
     }
 
@@ -108,7 +127,7 @@ impl Engine {
     }
 
     /// Whether a commit that does not follow on the head waits until its repository is fetched.
-    pub(super) fn waits_for_fetch(&mut self, did: &Did, now: u64) -> bool {
+    pub(super) fn waits_for_fetch(&mut self, did: &Did, rev: Tid, now: u64) -> bool {
         if !self.resyncs.allowed
             || !self.backlog.has_caught_up()
             || !self.scope.follows(did.as_str())
@@ -120,7 +139,7 @@ impl Engine {
             .get_mut(did)
             .is_some_and(|repository| repository.missing.is_none());
         if is_new {
-            self.miss(did, "a commit does not follow on the one before", now);
+            self.miss(did, Some(rev), CHAIN_BROKEN, now);
             self.hold_commits(did, now);
         }
         is_new
@@ -168,11 +187,8 @@ impl Engine {
                 .get_mut(&did)
                 .is_some_and(|repository| repository.head.is_none_or(|head| head.rev < rev));
             if behind {
-                self.miss(
-                    &did,
-                    "its PDS has a commit that the stream did not bring",
-                    now,
-                );
+                let why = "its PDS has a commit that the stream did not bring";
+                self.miss(&did, Some(rev), why, now);
             }
         }
         while let Some(did) = self.backlog.next_due(now) {
@@ -216,6 +232,8 @@ impl Engine {
             return;
         };
         missing.asked = false;
+        let again = std::mem::take(&mut missing.again);
+        let (at_least, attempts) = (missing.at_least, missing.attempts);
         match answer {
             Ok((snapshot, known)) => {
                 let head = self.repositories.get_mut(did).and_then(|known| known.head);
@@ -223,14 +241,22 @@ impl Engine {
                     self.fetch_again(did, STALE_MICROS, now);
                 } else {
                     self.resync(did, &snapshot, &known, now);
+                    if at_least > Some(snapshot.head.rev) {
+                        // A cache's answer, maybe: the next one is asked for as after a failure.
+                        self.miss(did, at_least, "it was fetched as it was before", now);
+                        self.put_off(did, attempts, now);
+                    } else if again {
+                        self.miss(did, None, "it changed while it was fetched", now);
+                    }
+                    self.release(did, now);
                 }
             }
             Err(failure) => {
                 let first = missing.attempts == 0;
-                let doubled = AGAIN_MICROS.saturating_mul(1 << missing.attempts.min(20));
+                let doubled = doubled(missing.attempts);
                 missing.attempts = missing.attempts.saturating_add(1);
                 let (after, why) = match failure {
-                    FetchFailure::ForNow(why) => (doubled.min(AGAIN_AT_MOST_MICROS), why),
+                    FetchFailure::ForNow(why) => (doubled, why),
                     FetchFailure::NotServed(why) => (AGAIN_AT_MOST_MICROS, why),
                 };
                 if first {
@@ -253,6 +279,20 @@ impl Engine {
             self.backlog.fetch_at(missing.due, did);
         }
         self.let_go(did, now);
+    }
+
+    /// What was just found missing is fetched later, as after so many failures.
+    fn put_off(&mut self, did: &Did, attempts: u32, now: u64) {
+        if let Some(missing) = self
+            .repositories
+            .get_mut(did)
+            .and_then(|repository| repository.missing.as_mut())
+        {
+            self.backlog.no_fetch(missing.due, did);
+            missing.attempts = attempts.saturating_add(1);
+            missing.due = now.saturating_add(doubled(attempts));
+            self.backlog.fetch_at(missing.due, did);
+        }
     }
 
     /// A repository's PDS has this rev.
@@ -365,7 +405,6 @@ impl Engine {
         self.order.done(ticket);
         self.counters.resynced();
         tracing::info!(%did, rev = %snapshot.head.rev, "its repository was fetched");
-        self.release(did, now);
     }
 
     /// The held commits that a snapshot covers, those that are believed with what they say.
@@ -430,6 +469,12 @@ impl Engine {
             },
         );
     }
+}
+
+/// How long to wait after so many failures.
+fn doubled(attempts: u32) -> u64 {
+    let doubled = AGAIN_MICROS.saturating_mul(1 << attempts.min(20));
+    doubled.min(AGAIN_AT_MOST_MICROS)
 }
 
 /// Those commits that are not newer than a rev, and the others.
