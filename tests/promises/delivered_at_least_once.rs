@@ -60,7 +60,14 @@ async fn what_the_relay_passed_over_comes_before_what_came_after_it() {
     scene.write("five").await;
     let texts = consumer.until("five").await;
     let delete = format!("delete {}", gone.rkey().expect("a key"));
-    assert_eq!(texts, ["two", "three", &delete, "four", "five"]);
+    // Among what was missed, when a record was deleted cannot be told.
+    let (deleted, written): (Vec<_>, Vec<_>) = texts.iter().partition(|text| **text == delete);
+    assert_eq!((deleted.len(), written.len()), (1, 4), "{texts:?}");
+    assert_eq!(written, ["two", "three", "four", "five"]);
+    assert!(
+        texts.iter().take(3).any(|text| *text == delete),
+        "{texts:?}"
+    );
     assert!(consumer.summary().resyncs > 0, "it was fetched");
 }
 
@@ -95,9 +102,9 @@ async fn what_happened_while_nobody_looked_comes_though_the_cursor_is_too_old() 
     scene.skipped(4).await;
     scene.relay().faults().outdate_cursors(1);
     let mut consumer = scene.at_relay(From::Start).await;
-    assert_eq!(consumer.next().await, ("three".to_owned(), false));
     let delete = format!("delete {}", gone.rkey().expect("a key"));
     assert_eq!(consumer.next().await, (delete, false));
+    assert_eq!(consumer.next().await, ("three".to_owned(), false));
     let again = scene.delete(&kept);
     again.await;
     let delete = format!("delete {}", kept.rkey().expect("a key"));

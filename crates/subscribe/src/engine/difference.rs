@@ -12,13 +12,24 @@ use crate::snapshot::{KnownRecords, Path, Snapshot};
 pub(super) struct Difference {
     pub(super) path: Path,
     pub(super) action: Action,
+    /// When it says that it was made.
+    pub(super) made: Option<Datetime>,
     /// What it is now, if it is there.
     pub(super) now: Option<(Cid, Bytes)>,
 }
 
-/// All that is not as it was known. Records come in the order in which they say they were made, since a
-/// request should come before its cancel; those that do not say come after those that do, and deletes last.
+/// All that is not as it was known: first what is gone or does not say when it was made, then the others in the
+/// order of that, since a request should come before its cancel.
 pub(super) fn differences(snapshot: &Snapshot, known: &KnownRecords) -> Vec<Difference> {
+    let gone = known
+        .keys()
+        .filter(|path| !snapshot.records.contains_key(path))
+        .map(|path| Difference {
+            path: path.clone(),
+            action: Action::Delete,
+            made: None,
+            now: None,
+        });
     let changed = snapshot.records.iter().filter_map(|(path, record)| {
         let action = match known.get(path) {
             None => Action::Create,
@@ -28,28 +39,18 @@ pub(super) fn differences(snapshot: &Snapshot, known: &KnownRecords) -> Vec<Diff
         Some(Difference {
             path: path.clone(),
             action,
+            made: made_at(&record.1),
             now: Some(record.clone()),
         })
     });
-    let mut differences: Vec<Difference> = changed.collect();
-    differences.sort_by_cached_key(|difference| {
-        let bytes = difference.now.as_ref().map(|(_, bytes)| bytes.as_ref());
-        let at = made_at(bytes.unwrap_or_default());
-        (at.is_none(), at, difference.path.clone())
-    });
-    let gone = known
-        .keys()
-        .filter(|path| !snapshot.records.contains_key(path));
-    differences.extend(gone.map(|path| Difference {
-        path: path.clone(),
-        action: Action::Delete,
-        now: None,
-    }));
+    let mut differences: Vec<Difference> = gone.chain(changed).collect();
+    // Stable: what is as old stays in the order of the paths, and what is gone before what is there.
+    differences.sort_by(|one, other| one.made.cmp(&other.made));
     differences
 }
 
 /// When a record says that it was made. Its author's word is good enough to order what is the author's own.
-fn made_at(record: &[u8]) -> Option<Datetime> {
+pub(super) fn made_at(record: &[u8]) -> Option<Datetime> {
     match Value::from_cbor(record) {
         Ok(Value::Map(map)) => match map.get("createdAt") {
             Some(Value::Text(text)) => text.parse().ok(),
@@ -114,18 +115,19 @@ mod tests {
             (path("d"), silent.0),
             (path("e"), second.0),
         ]);
-        let difference = |rkey: &str, action, now| Difference {
+        let difference = |rkey: &str, action, now: Option<(Cid, Bytes)>| Difference {
             path: path(rkey),
             action,
+            made: now.as_ref().and_then(|(_, bytes)| made_at(bytes)),
             now,
         };
         assert_eq!(
             differences(&snapshot(records), &known),
             [
+                difference("e", Action::Delete, None),
+                difference("b", Action::Create, Some(silent)),
                 difference("a", Action::Create, Some(first)),
                 difference("c", Action::Update, Some(second)),
-                difference("b", Action::Create, Some(silent)),
-                difference("e", Action::Delete, None),
             ],
             "an hour west of Greenwich, it is later"
         );

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use atcomms_lexicon::{Cid, Did, Tid};
+use atcomms_lexicon::{Cid, Datetime, Did, Tid};
 use atcomms_repo::frame::{self, Frame};
 use atcomms_repo::verify::{Limits, VerifiedCommit, verify_commit};
 
-use super::difference::{Difference, differences};
+use super::difference::{Difference, differences, made_at};
 use super::order::Ticket;
 use super::repository::{Held, Key, Missing, Standing};
 use super::said::Said;
@@ -336,22 +336,23 @@ impl Engine {
         let all = differences(snapshot, known);
         // What was there when we first looked is not news for who begins with what is live.
         let is_news =
-            |difference: &Difference| !(silent && difference.action == frame::Action::Create);
-        for difference in all.iter().filter(|difference| is_news(difference)) {
-            if !touched.contains_key(&difference.path) {
+            |difference: &&Difference| !(silent && difference.action == frame::Action::Create);
+        let untouched = |difference: &&Difference| !touched.contains_key(&difference.path);
+        let mut missed = all.iter().filter(is_news).filter(untouched).peekable();
+        let mut latest = None;
+        for (held, commit) in &covered {
+            let Some(commit) = commit else { continue };
+            latest = latest.max(written_at(commit));
+            // What was deleted has no time, and is taken for missed before.
+            while let Some(difference) = missed.next_if(|difference| difference.made <= latest) {
                 self.say_difference(did, snapshot, ticket, difference.clone());
             }
+            let commit = commit.clone().into();
+            let (trust, continuity) = (Trust::Verified, Continuity::Linked);
+            self.say_commit(held, ticket, commit, trust, continuity);
         }
-        for (held, commit) in &covered {
-            if let Some(commit) = commit {
-                self.say_commit(
-                    held,
-                    ticket,
-                    commit.clone().into(),
-                    Trust::Verified,
-                    Continuity::Linked,
-                );
-            }
+        for difference in missed {
+            self.say_difference(did, snapshot, ticket, difference.clone());
         }
         let after: KnownRecords = touched
             .iter()
@@ -369,7 +370,17 @@ impl Engine {
                 (Some(_), None) => frame::Action::Create,
                 (None, Some(_)) => frame::Action::Delete,
             };
-            self.say_difference(did, snapshot, ticket, Difference { path, action, now });
+            self.say_difference(
+                did,
+                snapshot,
+                ticket,
+                Difference {
+                    path,
+                    action,
+                    made: None,
+                    now,
+                },
+            );
         }
 
         if let Some(repository) = self.repositories.get_mut(did) {
@@ -475,6 +486,17 @@ impl Engine {
 fn doubled(attempts: u32) -> u64 {
     let doubled = AGAIN_MICROS.saturating_mul(1 << attempts.min(20));
     doubled.min(AGAIN_AT_MOST_MICROS)
+}
+
+/// When a commit's newest record says that it was made, by the clock that the other records of its author go by;
+/// else the time of its rev.
+fn written_at(commit: &VerifiedCommit) -> Option<Datetime> {
+    let records = commit.ops().iter().filter_map(|op| op.record());
+    let made = records.filter_map(|record| made_at(record)).max();
+    made.or_else(|| {
+        let millis = i64::try_from(commit.rev().micros() / 1000).ok()?;
+        Some(Datetime::from_unix_millis(millis))
+    })
 }
 
 /// Those commits that are not newer than a rev, and the others.
