@@ -15,6 +15,7 @@ use atcomms_lexicon::Did;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 pub(crate) use self::xrpc::{XrpcFailure, get_json};
 use crate::scope::Scope;
@@ -105,7 +106,9 @@ impl Backfill {
         self.steps.push(Box::pin(async move {
             let did = turn.identity.did.clone();
             let began = Instant::now();
-            let fetched = repository::fetch(&resolver, &turn.identity, &scope, &known).await;
+            let span = tracing::info_span!("fetch", %did, host = %turn.identity.pds);
+            let fetched = repository::fetch(&resolver, &turn.identity, &scope, &known);
+            let fetched = fetched.instrument(span).await;
             if let Err(XrpcFailure::Unreachable(_)) = &fetched
                 && began.elapsed() >= SLOW
             {

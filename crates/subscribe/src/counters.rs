@@ -32,6 +32,7 @@ pub(crate) struct Counters {
     delivered: AtomicU64,
     duplicates: AtomicU64,
     resyncs: AtomicU64,
+    to_fetch: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
     /// Nanoseconds since `started`, plus one; 0 is "none yet".
     first: AtomicU64,
@@ -46,6 +47,7 @@ impl Counters {
             delivered: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
             resyncs: AtomicU64::new(0),
+            to_fetch: AtomicU64::new(0),
             rejected: Mutex::default(),
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -70,6 +72,16 @@ impl Counters {
 
     pub(crate) fn resynced(&self) {
         self.resyncs.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn set_to_fetch(&self, repositories: usize) {
+        let repositories = u64::try_from(repositories).unwrap_or(u64::MAX);
+        self.to_fetch.store(repositories, Relaxed);
+    }
+
+    /// How many followed repositories are to be fetched.
+    pub(crate) fn to_fetch(&self) -> u64 {
+        self.to_fetch.load(Relaxed)
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {

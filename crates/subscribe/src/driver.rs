@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atcomms_identity::Resolver;
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Datetime, Did};
+use atcomms_repo::frame::{self, Frame};
 use atcomms_store::AccountChange;
 use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::account::ask_status;
 use crate::backfill::{Backfill, BackfillEvent};
@@ -18,6 +20,8 @@ use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{AccountStatus, Engine, KeyAnswer, Output, SourceIndex};
+use crate::lag::{LagWatch, Notice};
+use crate::metrics;
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
@@ -80,6 +84,11 @@ pub(crate) struct Driver {
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
     idle: Option<Duration>,
+    /// Bytes of all frames.
+    bytes: u64,
+    lag: LagWatch,
+    /// The next commit is looked at for its time.
+    look: bool,
     /// A file that was not read to its end.
     unread: Option<StreamError>,
 }
@@ -95,7 +104,9 @@ impl Driver {
     ) -> Self {
         let mut hosts = Vec::new();
         let mut events = Events::new();
+        let mut lag = LagWatch::default();
         for (index, feed) in feeds.into_iter().enumerate() {
+            lag.add(feed.host.clone());
             hosts.push(Host {
                 name: feed.host,
                 progress: feed.progress,
@@ -119,6 +130,9 @@ impl Driver {
             links,
             counters,
             idle: plan.idle,
+            bytes: 0,
+            lag,
+            look: true,
             unread: None,
         }
     }
@@ -128,6 +142,8 @@ impl Driver {
         let mut last_event = Instant::now();
         let silence = tokio::time::sleep(self.idle.unwrap_or(Duration::MAX / 4));
         tokio::pin!(silence);
+        let mut second = tokio::time::interval(metrics::EVERY);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Nothing more comes from files that are read: what waits for a key is all that is left.
             if self.hosts.iter().all(|host| host.ended) && self.idle != Some(FILES_OVER) {
@@ -158,6 +174,10 @@ impl Driver {
                 () = async { tokio::time::sleep(wake.unwrap_or_default()).await }, if wake.is_some() => {
                     self.engine.tick(micros());
                 }
+                _ = second.tick() => {
+                    self.tell();
+                    continue;
+                }
                 () = &mut silence, if self.idle.is_some() => {
                     let idle = self.idle.unwrap_or_default();
                     let until = last_event + idle;
@@ -181,6 +201,43 @@ impl Driver {
             self.sink.stopped(error).await;
         }
         self.keep(true).await;
+        self.tell();
+    }
+
+    /// Tells where it stands: to metrics, and to the log what an operator should know.
+    fn tell(&mut self) {
+        for notice in self.lag.tick(micros()) {
+            match notice {
+                Notice::Behind(host, lag) => {
+                    let lag = lag.as_secs();
+                    tracing::warn!(%host, lag, "its stream is read more slowly than it comes: seconds behind");
+                }
+                Notice::CaughtUp(host) => tracing::info!(%host, "its stream is up to date again"),
+                Notice::Silent(host, silence) => {
+                    let silence = silence.as_secs();
+                    tracing::warn!(%host, silence, "connected, but nothing came for so many seconds");
+                }
+                Notice::Heard(host) => tracing::info!(%host, "it is not silent any more"),
+            }
+        }
+        self.look = true;
+        let (waiting, summary) = (self.engine.waiting(), self.counters.summary());
+        self.counters.set_to_fetch(waiting.to_fetch);
+        let name = self.sink.name();
+        metrics::tell(name, &summary, self.bytes, waiting, self.lag.least());
+    }
+
+    /// What a frame says of the lag, once a second.
+    fn look(&mut self, index: SourceIndex, bytes: &[u8]) {
+        let now = micros();
+        self.lag.heard(index, now);
+        if let Ok(Frame::Commit(commit)) = frame::decode(bytes)
+            && let Ok(at) = commit.time.parse::<Datetime>()
+        {
+            let at = u64::try_from(at.unix_millis()).unwrap_or(0);
+            self.lag.looked(index, at.saturating_mul(1000), now);
+            self.look = false;
+        }
     }
 
     /// For an inbox: takes in what is there already, so that many commits share one transaction, and
@@ -230,6 +287,13 @@ impl Driver {
         match event {
             SourceEvent::Frame(bytes) => {
                 self.counters.frame(now);
+                self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
+                if self.look {
+                    self.look(index, &bytes);
+                }
+                let Some(host) = self.hosts.get_mut(index) else {
+                    return;
+                };
                 if let Some(seq) = self.engine.frame(index, bytes, micros()) {
                     host.progress.set(seq);
                 }
@@ -288,7 +352,10 @@ impl Driver {
                     }
                 }
                 Output::Settled { verified, .. } => self.sink.settled(verified),
-                Output::Resynced(verified) => self.sink.settled(Some(verified)),
+                Output::Resynced(verified) => {
+                    self.sink.settled(Some(verified));
+                    self.counters.set_to_fetch(self.engine.waiting().to_fetch);
+                }
                 Output::Broken { did } => self.sink.broken(did),
                 Output::AskStatus { did } => {
                     let asked = ask_status(self.resolver.clone(), did);

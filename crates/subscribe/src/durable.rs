@@ -7,6 +7,7 @@ use atcomms_repo::verify::Head;
 use atcomms_store::{Consumer, Lock, Store, StoreError, Terms};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use crate::clock::millis;
 use crate::connection::{Connection, Links};
@@ -113,7 +114,8 @@ impl Durable {
             fed,
             stop: stopping,
         };
-        let task = tokio::spawn(feeder.run(links));
+        let span = tracing::info_span!("subscription", consumer = consumer.name);
+        let task = tokio::spawn(feeder.run(links).instrument(span));
         Ok(Inbox::new(
             self.store, consumer, self.terms, fed_seen, stop, connection, counters, task,
         ))

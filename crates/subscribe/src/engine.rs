@@ -141,6 +141,19 @@ pub(crate) struct Verified {
     pub(crate) standing: Option<Standing>,
 }
 
+/// How much waits in an engine, and how much came by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    /// Commits that were of interest, so far.
+    pub(crate) in_scope: u64,
+    /// Commits that came and are not settled.
+    pub(crate) held: usize,
+    /// Bytes of those that wait for a key or a repository.
+    pub(crate) held_bytes: usize,
+    /// Repositories that are to be fetched.
+    pub(crate) to_fetch: usize,
+}
+
 /// What an engine is to do about what it did not see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resyncs {
@@ -158,6 +171,8 @@ pub(crate) struct Engine {
     resyncs: Resyncs,
     backlog: Backlog,
     accounts: Accounts,
+    /// Commits that were of interest, so far.
+    in_scope: u64,
     /// Commit frames of no interest since one was looked at for its time.
     passed: u32,
     required: Trust,
@@ -183,6 +198,7 @@ impl Engine {
             resyncs,
             backlog: Backlog::default(),
             accounts: Accounts::default(),
+            in_scope: 0,
             passed: 0,
             required,
             hosts,
@@ -206,6 +222,15 @@ impl Engine {
     /// The first commit of a source that is not settled yet, by its sequence number.
     pub(crate) fn first_unsettled(&self, source: SourceIndex) -> Option<i64> {
         self.unsettled.first(source)
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            in_scope: self.in_scope,
+            held: self.unsettled.len(),
+            held_bytes: self.held_bytes,
+            to_fetch: self.backlog.len(),
+        }
     }
 
     /// What to do next: questions first, then deliveries in their order.
@@ -252,6 +277,7 @@ impl Engine {
                 self.look_at_the_time(&bytes, now);
                 let did = peek.did().unwrap_or_default();
                 if self.scope.wants_commit(did, peek.op_paths()) {
+                    self.in_scope += 1;
                     match did.parse::<Did>() {
                         Ok(did) => {
                             let held = Held {

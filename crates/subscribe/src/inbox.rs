@@ -202,6 +202,12 @@ impl Inbox {
         &self.store
     }
 
+    /// How many followed repositories are still to be fetched: on first sight, or because something of them
+    /// was missed.
+    pub fn to_fetch(&self) -> u64 {
+        self.counters.to_fetch()
+    }
+
     /// Tells about the connections while the inbox itself is elsewhere.
     pub fn connection(&self) -> Connection {
         self.connection.clone()

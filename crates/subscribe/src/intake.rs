@@ -90,6 +90,10 @@ impl Keeper {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.consumer.name
+    }
+
     pub(crate) async fn closed(&mut self) {
         // An error means that the handle is gone, which is an end, too.
         drop(self.stop.wait_for(|stop| *stop).await);

@@ -102,6 +102,14 @@ impl Sink {
         }
     }
 
+    /// The consumer's name, if it has one.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Hands { .. } => "",
+            Self::Inbox(keeper) => keeper.name(),
+        }
+    }
+
     pub(crate) fn keeper(&mut self) -> Option<&mut Keeper> {
         match self {
             Self::Hands { .. } => None,

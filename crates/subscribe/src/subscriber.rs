@@ -10,6 +10,7 @@ use atcomms_repo::frame::Action;
 use atcomms_repo::verify::Head;
 use atcomms_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
 
 use crate::clock::micros;
 use crate::connection::{Connection, Links};
@@ -164,7 +165,7 @@ impl Subscriber {
             links,
             counters.clone(),
         );
-        let task = tokio::spawn(driver.run());
+        let task = tokio::spawn(driver.run().instrument(tracing::info_span!("subscription")));
         Ok(Subscription::new(received, connection, counters, task))
     }
 

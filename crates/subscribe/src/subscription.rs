@@ -87,6 +87,12 @@ impl Subscription {
         self.counters.summary()
     }
 
+    /// How many followed repositories are still to be fetched: on first sight, or because something of them
+    /// was missed.
+    pub fn to_fetch(&self) -> u64 {
+        self.counters.to_fetch()
+    }
+
     /// Why the stream ended, if it was not silence.
     pub fn error(&self) -> Option<&StreamError> {
         self.error.as_ref()

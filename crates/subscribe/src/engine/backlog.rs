@@ -29,6 +29,11 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    /// How many repositories are to be fetched, or are being fetched.
+    pub(super) fn len(&self) -> usize {
+        self.due.len() + self.asked
+    }
+
     pub(super) fn connected(&mut self, now: u64) {
         self.connected += 1;
         self.caught_up = false;

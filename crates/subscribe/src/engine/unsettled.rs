@@ -27,6 +27,10 @@ impl Unsettled {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The first of a source, by its sequence number.
     pub(super) fn first(&self, source: SourceIndex) -> Option<i64> {
         let mut of_source = self.0.range((source, i64::MIN)..=(source, i64::MAX));
