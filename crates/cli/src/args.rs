@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 mod account;
+mod admission;
 mod conversation;
 mod values;
 mod watching;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 pub(crate) use self::account::{Devnet, Doctor, Login, Whoami};
+pub(crate) use self::admission::Admission;
 pub(crate) use self::conversation::{Request, Serve};
 pub(crate) use self::watching::{Inbox, Prove, Record, Verify, Watch};
 pub(crate) use self::writing::{Broadcast, Budget, Outbox, Prune, Send};

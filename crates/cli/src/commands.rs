@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod admission;
 pub(crate) mod budget;
 pub(crate) mod devnet;
 pub(crate) mod doctor;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::admission::{Refusal, Refused, RefusedMost};
+
 /// The counts of a subscription so far, as `atcomms watch` prints them when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
@@ -16,7 +18,7 @@ pub struct Summary {
     pub delivered: u64,
     /// Events that were dropped because their repository's verified head is as new or newer.
     pub duplicates: u64,
-    /// What was refused, by reason.
+    /// What was refused, by reason: commits, or events where the [admission](crate::Admission) refused them.
     pub rejected: BTreeMap<&'static str, u64>,
     /// Repositories that were fetched whole.
     pub resyncs: u64,
@@ -34,6 +36,7 @@ pub(crate) struct Counters {
     resyncs: AtomicU64,
     to_fetch: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
+    refused: Mutex<RefusedMost>,
     /// Nanoseconds since `started`, plus one; 0 is "none yet".
     first: AtomicU64,
     last: AtomicU64,
@@ -49,6 +52,7 @@ impl Counters {
             resyncs: AtomicU64::new(0),
             to_fetch: AtomicU64::new(0),
             rejected: Mutex::default(),
+            refused: Mutex::default(),
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
@@ -85,12 +89,28 @@ impl Counters {
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {
+        self.rejected_all(reason, 1);
+    }
+
+    fn rejected_all(&self, reason: &'static str, count: u64) {
         *self
             .rejected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .entry(reason)
-            .or_default() += 1;
+            .or_default() += count;
+    }
+
+    /// Somebody's events were refused by the admission policy.
+    pub(crate) fn refused(&self, reason: Refusal, who: &str, events: u64, now: u64) {
+        self.rejected_all(reason.as_str(), events);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.add(reason, who, events, now);
+    }
+
+    pub(crate) fn refused_most(&self) -> Vec<Refused> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.list()
     }
 
     pub(crate) fn summary(&self) -> Summary {

@@ -13,6 +13,7 @@ use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
+use url::Url;
 
 use crate::account::ask_status;
 use crate::backfill::{Backfill, BackfillEvent};
@@ -437,11 +438,20 @@ impl Driver {
                 resolver.resolve_did(&did).await
             };
             let answer = match resolved {
-                Ok(identity) => KeyAnswer::Key(identity.key),
+                Ok(identity) => KeyAnswer::Key(identity.key, host(&identity.pds).into()),
                 Err(error) if error.is_transient() => KeyAnswer::Unavailable(error.to_string()),
                 Err(error) => KeyAnswer::None(error.to_string()),
             };
             (did, answer)
         }));
+    }
+}
+
+/// A server by name, and by port if it has one of its own: what it answers for.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 //! repositories pass it. The commits of one repository never overtake each other.
 
 mod account;
+mod admit;
 mod backlog;
 mod control;
 mod difference;
@@ -27,11 +28,13 @@ use bytes::Bytes;
 
 pub(crate) use self::account::AccountStatus;
 use self::account::Accounts;
+use self::admit::Gate;
 use self::backlog::Backlog;
 use self::order::{HISTORY_MICROS, Order, Ticket};
 pub(crate) use self::repository::Standing;
 use self::repository::{Held, Key, Repositories};
 use self::unsettled::Unsettled;
+use crate::admission::Admission;
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Undecodable};
 use crate::scope::Scope;
@@ -47,6 +50,9 @@ const HELD_PER_REPOSITORY: usize = 256;
 const HELD_BYTES: usize = 64 * 1024 * 1024;
 /// What strangers may take of it, so that they cannot push out those that are followed.
 const HELD_BYTES_OF_STRANGERS: usize = HELD_BYTES / 2;
+/// And each of them, after its first commit: a busy agent's minute of messages, and no more, so that they
+/// cannot push out each other.
+const HELD_BYTES_OF_A_STRANGER: usize = 1024 * 1024;
 /// How often a stranger's key is tried to be looked up: with the waits between, about a minute.
 const STRANGER_ATTEMPTS: u32 = 7;
 /// After a fresh look-up, signatures that fail are believed to be bad for this long: a flood of them
@@ -65,8 +71,8 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 /// What a look-up brought.
 #[derive(Debug)]
 pub(crate) enum KeyAnswer {
-    /// The author's signing key.
-    Key(VerifyingKey),
+    /// The author's signing key, and the host of its repository.
+    Key(VerifyingKey, Arc<str>),
     /// Nobody could say for now.
     Unavailable(String),
     /// There is none, and asking again will not help.
@@ -168,6 +174,7 @@ pub(crate) struct Resyncs {
 #[derive(Debug)]
 pub(crate) struct Engine {
     scope: Arc<Scope>,
+    gate: Gate,
     resyncs: Resyncs,
     backlog: Backlog,
     accounts: Accounts,
@@ -188,6 +195,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         scope: Arc<Scope>,
+        admission: Admission,
         required: Trust,
         resyncs: Resyncs,
         hosts: Vec<Arc<str>>,
@@ -195,6 +203,7 @@ impl Engine {
     ) -> Self {
         Engine {
             scope,
+            gate: Gate::new(admission),
             resyncs,
             backlog: Backlog::default(),
             accounts: Accounts::default(),
@@ -276,7 +285,9 @@ impl Engine {
             Kind::Commit => {
                 self.look_at_the_time(&bytes, now);
                 let did = peek.did().unwrap_or_default();
-                if self.scope.wants_commit(did, peek.op_paths()) {
+                if self.scope.wants_commit(did, peek.op_paths())
+                    && self.lets_in(did, peek.op_paths(), now)
+                {
                     self.in_scope += 1;
                     match did.parse::<Did>() {
                         Ok(did) => {
@@ -312,15 +323,17 @@ impl Engine {
             Key::Asked { fresh, attempts } => (*fresh, *attempts),
             // It was only looked up again; without an answer, the one that we have is good enough.
             Key::Known { key, .. } => {
-                if let KeyAnswer::Key(new) = answer {
+                if let KeyAnswer::Key(new, host) = answer {
                     *key = new;
+                    repository.host = Some(host);
                 }
                 return;
             }
             Key::Unknown => return,
         };
         match answer {
-            KeyAnswer::Key(key) => {
+            KeyAnswer::Key(key, host) => {
+                repository.host = Some(host);
                 let fresh = asked_fresh.then_some(now);
                 repository.key = Key::Known {
                     key,
@@ -428,10 +441,14 @@ impl Engine {
     /// Keeps a commit until its author's key is there, or its repository is fetched. What cannot be believed under any key is refused
     /// before anybody is asked.
     fn hold(&mut self, mut held: Held, did: Did, followed: bool, now: u64) -> bool {
+        if self.over_budget(&did, |engine| engine.events(&held.bytes), now) {
+            return false;
+        }
         if let Err(reason) = opens(&held.bytes, now) {
             self.counters.rejected(reason);
             return false;
         }
+        let vouched_for = self.vouched_for(did.as_str());
         let Some(repository) = self.repositories.get_mut(&did) else {
             return false;
         };
@@ -439,13 +456,18 @@ impl Engine {
             repository.is_fetched(),
             matches!(repository.key, Key::Known { .. }),
         );
-        let budget = if followed {
+        let budget = if vouched_for {
             HELD_BYTES
         } else {
             HELD_BYTES_OF_STRANGERS
         };
         let bytes = held.bytes.len();
-        if repository.held.len() >= HELD_PER_REPOSITORY || self.held_bytes + bytes > budget {
+        let waiting = repository.held.iter().map(|held| held.bytes.len());
+        let too_many = repository.held.len() >= HELD_PER_REPOSITORY
+            || !vouched_for
+                && !repository.held.is_empty()
+                && waiting.sum::<usize>() + bytes > HELD_BYTES_OF_A_STRANGER;
+        if too_many || self.held_bytes + bytes > budget {
             if fetched {
                 // They need not wait: what was missed before them comes later, then.
                 self.let_go(&did, now);

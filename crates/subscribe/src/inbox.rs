@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::admission::Refused;
 use crate::clock::millis;
 use crate::connection::Connection;
 use crate::counters::{Counters, Summary};
@@ -227,6 +228,12 @@ impl Inbox {
     /// The counts of this process so far.
     pub fn summary(&self) -> Summary {
         self.counters.summary()
+    }
+
+    /// Of whom this process refused events by the [admission](crate::Admission) so far, and how many; of
+    /// whom most, first. Some hundreds are remembered for each reason.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.counters.refused_most()
     }
 
     /// Why the stream ended, if it was not silence.

@@ -31,6 +31,7 @@
 //! ```
 
 mod account;
+mod admission;
 mod backfill;
 mod clock;
 mod connection;
@@ -58,6 +59,7 @@ mod sweep;
 mod taken;
 mod trust;
 
+pub use admission::{AUTHOR_BUDGET, Admission, Budget, HOST_BUDGET, Origin, Refusal, Refused};
 pub use atcomms_repo::frame::Action;
 pub use atcomms_store::LeaseError;
 pub use connection::Connection;

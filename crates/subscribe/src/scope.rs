@@ -13,9 +13,29 @@ use atcomms_repo::frame::Action;
 pub enum Who {
     /// Everybody who writes a record under the collections of the scope.
     Anyone,
+    /// Everybody, and of these repositories every commit, as if only they were named.
+    AnyoneAnd(HashSet<Did>),
     /// These repositories only; each of their commits is verified, also those without a record for us,
     /// so that a commit that was hidden is noticed.
     Peers(HashSet<Did>),
+}
+
+impl Who {
+    /// The repositories that are followed by name.
+    pub(crate) fn followed(&self) -> Option<&HashSet<Did>> {
+        match self {
+            Who::Peers(peers) | Who::AnyoneAnd(peers) => Some(peers),
+            Who::Anyone => None,
+        }
+    }
+
+    /// The same without those that `blocks` names.
+    pub(crate) fn without(mut self, blocks: impl Fn(&str) -> bool) -> Self {
+        if let Who::Peers(peers) | Who::AnyoneAnd(peers) = &mut self {
+            peers.retain(|did| !blocks(did.as_str()));
+        }
+        self
+    }
 }
 
 /// A collection by name (`agent.comms.message`) or all below a prefix (`agent.comms.*`, or `*`).
@@ -80,6 +100,7 @@ pub struct Scope {
     who: Who,
     collections: Vec<CollectionPattern>,
     actions: Vec<Action>,
+    left_out: HashSet<Did>,
 }
 
 impl Scope {
@@ -92,29 +113,41 @@ impl Scope {
             who,
             collections,
             actions,
+            left_out: HashSet::new(),
         }
+    }
+
+    /// The same, of which nothing that these repositories write is delivered.
+    #[must_use]
+    pub fn leave_out(mut self, authors: impl IntoIterator<Item = Did>) -> Self {
+        self.left_out.extend(authors);
+        self
+    }
+
+    /// Whether nothing of this repository is delivered.
+    pub fn leaves_out(&self, did: &str) -> bool {
+        self.left_out.contains(did)
     }
 
     /// Whether this repository is followed by name.
     pub fn follows(&self, did: &str) -> bool {
-        matches!(&self.who, Who::Peers(peers) if peers.contains(did))
+        let followed = self.who.followed();
+        followed.is_some_and(|followed| followed.contains(did))
     }
 
     /// The repositories that are followed by name.
     pub(crate) fn followed(&self) -> Vec<Did> {
-        match &self.who {
-            Who::Peers(peers) => peers.iter().cloned().collect(),
-            Who::Anyone => Vec::new(),
-        }
+        let followed = self.who.followed();
+        followed.into_iter().flatten().cloned().collect()
     }
 
     /// Whether a commit with these paths needs a look: it is of a followed repository, or anyone may
     /// write to us and it touches our collections.
     pub fn wants_commit<'a>(&self, did: &str, mut paths: impl Iterator<Item = &'a str>) -> bool {
-        match &self.who {
-            Who::Peers(peers) => peers.contains(did),
-            Who::Anyone => paths.any(|path| self.wants_collection(collection_of(path))),
-        }
+        self.follows(did)
+            || !matches!(self.who, Who::Peers(_))
+                && paths.any(|path| self.wants_collection(collection_of(path)))
+                && !self.leaves_out(did)
     }
 
     /// Whether records of this collection are in scope.
@@ -131,7 +164,7 @@ impl Scope {
     }
 }
 
-fn collection_of(path: &str) -> &str {
+pub(crate) fn collection_of(path: &str) -> &str {
     path.split_once('/')
         .map_or(path, |(collection, _)| collection)
 }
@@ -171,6 +204,10 @@ mod tests {
             ["a.b.c/1", "agent.comms.message/1"].into_iter()
         ));
         assert!(!anyone.wants_commit("did:plc:b", ["app.bsky.feed.post/1"].into_iter()));
+        let both = Scope::new(Who::AnyoneAnd([did.clone()].into()), vec![], vec![]);
+        assert!(both.wants_commit(did.as_str(), ["app.bsky.feed.post/1"].into_iter()));
+        assert!(both.wants_commit("did:plc:b", ["agent.comms.message/1"].into_iter()));
+        assert!(!both.wants_commit("did:plc:b", ["app.bsky.feed.post/1"].into_iter()));
         assert!(!anyone.wants_operation(Action::Delete, "agent.comms.message"));
     }
 }

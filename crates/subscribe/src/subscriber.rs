@@ -12,6 +12,7 @@ use atcomms_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
+use crate::admission::Admission;
 use crate::clock::micros;
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
@@ -39,7 +40,7 @@ pub enum SubscribeError {
     #[error("no source to watch: name the host of a PDS or of a relay")]
     NoSource,
     /// Nobody is watched.
-    #[error("the list of peers is empty: name at least one, or use anyone()")]
+    #[error("the list of peers that are not blocked is empty: name at least one, or use anyone()")]
     NoPeers,
     /// The store of a durable consumer fails.
     #[error(transparent)]
@@ -55,6 +56,8 @@ pub struct Subscriber {
     sources: Vec<Source>,
     from: From,
     who: Who,
+    admission: Admission,
+    left_out: Vec<Did>,
     collections: Vec<CollectionPattern>,
     actions: Vec<Action>,
     trust: Trust,
@@ -70,6 +73,8 @@ impl Subscriber {
             sources: Vec::new(),
             from: From::Live,
             who: Who::Anyone,
+            admission: Admission::new(),
+            left_out: Vec::new(),
             collections: Vec::new(),
             actions: Vec::new(),
             trust: Trust::Verified,
@@ -103,9 +108,30 @@ impl Subscriber {
         self
     }
 
-    /// Everybody who writes records of our collections.
+    /// Everybody who writes records of our collections, as far as the [admission](Self::admission) lets in.
     pub fn anyone(mut self) -> Self {
         self.who = Who::Anyone;
+        self
+    }
+
+    /// The same, and these repositories as if only they were named: every commit of theirs is verified, what
+    /// is missed of them is fetched, and no budget counts for them.
+    pub fn anyone_and(mut self, peers: impl IntoIterator<Item = Did>) -> Self {
+        self.who = Who::AnyoneAnd(HashSet::from_iter(peers));
+        self
+    }
+
+    /// Who may write to us, and how much; the budgets of [`Admission::new`] by default. Its blocks count for
+    /// everybody, also for who is followed by name; the rest only for who is not.
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.admission = admission;
+        self
+    }
+
+    /// Delivers nothing that these write, such as the subscriber's own messages. The commits of one that is
+    /// followed by name are verified all the same.
+    pub fn leave_out(mut self, authors: impl IntoIterator<Item = Did>) -> Self {
+        self.left_out.extend(authors);
         self
     }
 
@@ -175,10 +201,13 @@ impl Subscriber {
 
     /// How many repositories are followed by name.
     pub(crate) fn followed(&self) -> usize {
-        match &self.who {
-            Who::Peers(peers) => peers.len(),
-            Who::Anyone => 0,
-        }
+        self.who.followed().map_or(0, HashSet::len)
+    }
+
+    /// Whose repositories are in scope, without those that are blocked.
+    fn who(&self) -> Who {
+        let blocks = &self.admission.blocks;
+        self.who.clone().without(|did| blocks.contains(did))
     }
 
     /// How many hosts are watched.
@@ -190,7 +219,7 @@ impl Subscriber {
         if self.sources.is_empty() {
             return Err(SubscribeError::NoSource);
         }
-        if matches!(&self.who, Who::Peers(peers) if peers.is_empty()) {
+        if matches!(self.who(), Who::Peers(peers) if peers.is_empty()) {
             return Err(SubscribeError::NoPeers);
         }
         Ok(())
@@ -220,11 +249,9 @@ impl Subscriber {
                 }
             })
             .collect();
-        let scope = Arc::new(Scope::new(
-            self.who.clone(),
-            self.collections.clone(),
-            self.actions.clone(),
-        ));
+        let (collections, actions) = (self.collections.clone(), self.actions.clone());
+        let scope = Scope::new(self.who(), collections, actions);
+        let scope = Arc::new(scope.leave_out(self.left_out.iter().cloned()));
         let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
         let resyncs = Resyncs {
             allowed: self
@@ -234,7 +261,14 @@ impl Subscriber {
             begins_live: self.begins_live(),
             began_live: before.began_live,
         };
-        let mut engine = Engine::new(scope.clone(), self.trust, resyncs, hosts, counters.clone());
+        let mut engine = Engine::new(
+            scope.clone(),
+            self.admission.clone(),
+            self.trust,
+            resyncs,
+            hosts,
+            counters.clone(),
+        );
         for (did, head, standing) in &before.heads {
             engine.remember(did, *head, *standing);
         }

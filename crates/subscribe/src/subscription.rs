@@ -10,6 +10,7 @@ use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::admission::Refused;
 use crate::connection::Connection;
 use crate::counters::{Counters, Summary};
 use crate::delivery::{Delivery, Undecodable};
@@ -91,6 +92,12 @@ impl Subscription {
     /// was missed.
     pub fn to_fetch(&self) -> u64 {
         self.counters.to_fetch()
+    }
+
+    /// Of whom events were refused by the [admission](crate::Admission) so far, and how many; of whom most,
+    /// first. Some hundreds are remembered for each reason.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.counters.refused_most()
     }
 
     /// Why the stream ended, if it was not silence.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use atcomms::lexicon::{AtUri, Severity};
-use atcomms::subscribe::{Action, Trust};
+use atcomms::subscribe::{Action, Budget, Trust};
 
 pub(super) fn record_uri(text: &str) -> Result<AtUri, String> {
     let uri: AtUri = text
@@ -57,6 +57,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A number of events and a duration (`100/1m`).
+pub(super) fn budget(text: &str) -> Result<Budget, String> {
+    let wrong =
+        || "a budget is a number of records and a duration, such as 100/1m or 5000/1h".to_owned();
+    let (events, per) = text.split_once('/').ok_or_else(wrong)?;
+    let events = events.parse().map_err(|_| wrong())?;
+    Ok(Budget::new(events, duration(per)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +76,15 @@ mod tests {
         assert!(duration("5").unwrap_err().contains("30s"));
         for unreasonable in ["0s", "500000000000y", "2y"] {
             assert!(duration(unreasonable).is_err(), "{unreasonable}");
+        }
+    }
+
+    #[test]
+    fn a_budget_is_so_many_in_such_a_time() {
+        let hundred = Budget::new(100, Duration::from_secs(60));
+        assert_eq!(budget("100/1m"), Ok(hundred));
+        for wrong in ["100", "1m/100", "-1/1m", "100/0s"] {
+            assert!(budget(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -7,6 +7,7 @@ use atcomms::lexicon::{Address, AtUri};
 use atcomms::subscribe::{Action, CollectionPattern, From, Source, Trust};
 use clap::Args;
 
+use super::admission::Admission;
 use super::values::{action, duration, record_uri, trust};
 
 #[derive(Debug, Args)]
@@ -14,7 +15,8 @@ use super::values::{action, duration, record_uri, trust};
 With --json, a line for each: {\"uri\",\"cid\",\"rev\",\"commit\",\"author\",\"collection\",\"rkey\",\"action\",\"trust\",
 \"continuity\",\"live\",\"record\",\"source\",\"seq\"}, and on exit a summary on stderr: {\"frames\",\"delivered\",
 \"duplicates\",\"rejected\":{REASON: N},\"resyncs\",\"seconds\"}, seconds from the first frame to the last.
-Without --peer, everybody's records of the collections. No login is needed. Without --durable it keeps nothing
+Without --peer, everybody's records of the collections, as far as --block, --only-contacts and the budgets let them
+in: what is refused is counted, and on exit the summary for people names those of whom most was. No login is needed. Without --durable it keeps nothing
 on disk. With --durable, what comes is stored first, the next watch of that NAME goes on where this one was,
 and several share the work. With --exec, COMMAND is split into words as a shell would, run without a shell for
 one record at a time, and gets the line of JSON on stdin: exit 0 and it is done; 75, or a signal, and it comes
@@ -65,6 +67,8 @@ pub(crate) struct Watch {
     /// command runs, its watch is heard of
     #[arg(long, value_name = "DURATION", default_value = "30s", requires = "durable", value_parser = duration)]
     pub(crate) ack_wait: Duration,
+    #[command(flatten)]
+    pub(crate) admission: Admission,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `atcomms watch`: what agents write, a line each.
 
-use atcomms::subscribe::{Source, Subscriber, Summary};
+use atcomms::subscribe::{Refused, Source, Subscriber, Summary};
 use futures::StreamExt;
 
 use crate::args;
@@ -44,11 +44,11 @@ pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
             None => break,
         }
     }
-    let summary = subscription.summary();
+    let (summary, refused) = (subscription.summary(), subscription.refused());
     let error = subscription.error().cloned();
     let reached = subscription.connection().was_established();
     subscription.shutdown().await;
-    summarise(&summary, args.json)?;
+    summarise(&summary, &refused, args.json)?;
     match error {
         Some(error) => Err(error.into()),
         None if !reached => Err(Failure::Failed(anyhow::anyhow!(
@@ -76,7 +76,12 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
         }
         subscriber = subscriber.peers(peers);
     }
-    if sources.is_empty() {
+    let (mut subscriber, contacts) =
+        super::admission::admit(subscriber, &resolver, &args.admission).await?;
+    if args.sources.is_empty() && args.peers.is_empty() {
+        for contact in &contacts {
+            sources.push(Source::of_pds(contact, &resolver)?);
+        }
         sources.extend(own);
     }
     sources.sort_by(|a, b| a.host().cmp(b.host()));
@@ -99,7 +104,7 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     Ok(subscriber)
 }
 
-pub(super) fn summarise(summary: &Summary, json: bool) -> Outcome {
+pub(super) fn summarise(summary: &Summary, refused: &[Refused], json: bool) -> Outcome {
     if json {
         eprintln!("{}", serde_json::to_string(summary)?);
         return Ok(());
@@ -112,5 +117,6 @@ pub(super) fn summarise(summary: &Summary, json: bool) -> Outcome {
     for (reason, count) in &summary.rejected {
         eprintln!("  rejected for {reason}: {count}");
     }
+    super::admission::tell_refused(refused);
     Ok(())
 }

@@ -57,12 +57,12 @@ pub(crate) async fn run(
             Err(error) => return Err(error.into()),
         }
     }
-    let summary = inbox.summary();
+    let (summary, refused) = (inbox.summary(), inbox.refused());
     let error = inbox.error().cloned();
     // Another watch of this name may be the one that reads the sources.
     let reached = inbox.connection().was_established() || !inbox.is_feeding();
     inbox.shutdown().await?;
-    super::watch::summarise(&summary, args.json)?;
+    super::watch::summarise(&summary, &refused, args.json)?;
     match error {
         Some(error) => Err(error.into()),
         None if !reached && summary.delivered == 0 => Err(Failure::Failed(anyhow::anyhow!(

@@ -18,6 +18,8 @@ use crate::trust::{Continuity, Trust};
 )]
 enum Verdict {
     Believed(CheckedCommit, Trust),
+    /// Its author is not let in any more; that is counted.
+    TurnedAway,
     /// Its events were seen already, this many.
     Duplicate(u64),
     /// It may be believed under a fresh key.
@@ -56,8 +58,10 @@ impl Engine {
                     }
                     self.miss(did, Some(commit.rev()), CHAIN_BROKEN, now);
                 }
+                self.pay(did, self.wanted(&frame), now);
                 verified = self.believe(&held, commit, trust);
             }
+            Verdict::TurnedAway => {}
             Verdict::Duplicate(events) => self.counters.duplicates(events),
             Verdict::Doubted => {
                 self.hold_again(held, did);
@@ -107,6 +111,9 @@ impl Engine {
             && relayed >= rev
         {
             return Verdict::Duplicate(self.wanted(frame));
+        }
+        if self.over_budget(did, |engine| engine.wanted(frame), now) {
+            return Verdict::TurnedAway;
         }
         let open = match OpenCommit::open(frame, now, &Limits::default()) {
             Ok(open) => open,

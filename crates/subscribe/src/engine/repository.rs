@@ -1,6 +1,7 @@
 //! What the engine knows of one repository, and a bounded table of those that nobody follows by name.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use atcomms_lexicon::{Did, Tid};
 use atcomms_repo::VerifyingKey;
@@ -94,6 +95,8 @@ pub(super) struct Repository {
     /// The newest rev that was delivered on a relay's word alone; only for dropping others like it.
     pub(super) relayed: Option<Tid>,
     pub(super) key: Key,
+    /// Where it is, as its author's identity says; known with the key.
+    pub(super) host: Option<Arc<str>>,
     pub(super) held: VecDeque<Held>,
     /// Somebody said that its account is not active.
     pub(super) paused: bool,

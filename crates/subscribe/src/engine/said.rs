@@ -76,9 +76,9 @@ impl Engine {
 
     /// Tells of one operation, if it is wanted.
     pub(super) fn say(&mut self, ticket: Option<Ticket>, said: Said) {
-        if !self
-            .scope
-            .wants_operation(said.action, said.collection.as_str())
+        let (action, collection) = (said.action, said.collection.as_str());
+        if !self.scope.wants_operation(action, collection)
+            || self.scope.leaves_out(said.did.as_str())
         {
             return;
         }
