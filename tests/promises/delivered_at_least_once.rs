@@ -6,9 +6,11 @@
 
 mod scene;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use atcomms::repo::frame::{AccountFrame, Frame};
+use atcomms::store::CrashPlan;
 use atcomms::subscribe::From;
 use atcomms_devnet::Fault;
 
@@ -336,4 +338,68 @@ async fn a_relay_cannot_silence_an_account() {
     assert_eq!(consumer.next().await.0, "one");
     scene.write("two").await;
     assert_eq!(consumer.next().await.0, "two");
+}
+
+/// Where a process dies while a repository is fetched and taken in, and how often it got past there before.
+const DEATHS: [(&str, u64); 8] = [
+    ("take_in.before_commit", 1),
+    ("take_in.after_commit", 1),
+    ("take_in.before_commit", 2),
+    ("take_in.after_commit", 2),
+    ("take_in.before_commit", 3),
+    ("take_in.after_commit", 3),
+    ("ack.before_commit", 2),
+    ("ack.after_commit", 2),
+];
+
+#[tokio::test]
+async fn a_death_at_any_step_of_a_resync_loses_and_doubles_nothing() {
+    for (point, nth) in DEATHS {
+        let scene = Scene::new().await;
+        let mut consumer = scene.at_relay(From::Start).await;
+        let gone = scene.write("one").await;
+        consumer.until("one").await;
+        consumer.end().await;
+        scene.skip(3);
+        scene.write("two").await;
+        scene.write("three").await;
+        scene.delete(&gone).await;
+        scene.skipped(3).await;
+        scene.write("four").await;
+
+        let reached = AtomicU64::new(0);
+        let plan = CrashPlan::new(move |at| {
+            at == point && reached.fetch_add(1, Ordering::SeqCst) + 1 == nth
+        });
+        let mut consumer = scene.dies_at_relay(plan.clone()).await;
+        let mut told = Vec::new();
+        while told.len() < 4
+            && let Some(text) = consumer.next_alive(&plan).await
+        {
+            told.push(text);
+        }
+        drop(consumer);
+        // What a process acknowledged as it died counts, and it cannot tell.
+        let doubtful = point.starts_with("ack.after");
+        let mut consumer = scene.at_relay(From::Start).await;
+        scene.write("five").await;
+        let delete = format!("delete {}", gone.rkey().expect("a key"));
+        let mut expected = vec![delete.as_str(), "two", "three", "four", "five"];
+        let unseen = usize::from(doubtful && plan.is_dead());
+        while told.len() < expected.len() - unseen {
+            told.push(consumer.next().await.0);
+        }
+        if unseen > 0 {
+            expected.retain(|text| told.iter().any(|told| told == text));
+        }
+        scene.write("the end").await;
+        assert_eq!(
+            consumer.next().await.0,
+            "the end",
+            "{point} {nth}: {told:?}"
+        );
+        told.sort();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "{point} {nth}");
+    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use atcomms::lexicon::{AtUri, Did, Message};
 use atcomms::publish::{Publisher, Session};
-use atcomms::store::Store;
-use atcomms::subscribe::{Action, From, Inbox, Leased, Source, Subscriber, Summary};
+use atcomms::store::{CrashPlan, Store};
+use atcomms::subscribe::{Action, Durable, From, Inbox, Leased, Source, Subscriber, Summary};
 use atcomms_devnet::{Account, Devnet, Pds, Relay};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -101,12 +101,28 @@ impl Scene {
         host: &str,
         from: From,
     ) -> Consumer {
-        let store = Store::open(self.folder.path().join("store.sqlite3")).expect("a store");
-        let source = Source::firehose(host).expect("a source");
-        let inbox = subscriber.source(source).from(from).durable(store, "tests");
+        let plan = CrashPlan::new(|_| false);
+        let durable = self.durable(subscriber, host, from, plan);
         Consumer {
-            inbox: inbox.start().await.expect("something to watch"),
+            inbox: durable.start().await.expect("something to watch"),
         }
+    }
+
+    /// The consumer at the relay, as a process that dies as planned. What it had comes back soon.
+    pub(crate) async fn dies_at_relay(&self, plan: CrashPlan) -> Consumer {
+        let url = self.relay().url();
+        let durable = self.durable(self.subscriber(), url, From::Start, plan);
+        let durable = durable.ack_wait(Duration::from_secs(1));
+        Consumer {
+            inbox: durable.start().await.expect("something to watch"),
+        }
+    }
+
+    fn durable(&self, subscriber: Subscriber, host: &str, from: From, plan: CrashPlan) -> Durable {
+        let path = self.folder.path().join("store.sqlite3");
+        let store = Store::open_to_crash(path, plan).expect("a store");
+        let source = Source::firehose(host).expect("a source");
+        subscriber.source(source).from(from).durable(store, "tests")
     }
 }
 
@@ -202,6 +218,24 @@ impl Consumer {
             }
         };
         timeout(PATIENCE, resynced).await.expect("it is fetched");
+    }
+
+    /// The next delivery, as [`next`](Self::next), unless the process dies before.
+    pub(crate) async fn next_alive(&mut self, plan: &CrashPlan) -> Option<String> {
+        let next = async {
+            let leased = self.inbox.next().await.ok()??;
+            let delivery = leased.item().expect("it can be read").clone();
+            leased.ack().await.ok()?;
+            Some(told(&delivery))
+        };
+        let next = async {
+            tokio::select! {
+                biased;
+                () = plan.died() => None,
+                next = next => next,
+            }
+        };
+        timeout(PATIENCE, next).await.expect("a delivery or death")
     }
 
     pub(crate) async fn end(self) {

@@ -69,6 +69,8 @@ pub(super) struct Missing {
     pub(super) again: bool,
     /// How often it could not be fetched.
     pub(super) attempts: u32,
+    /// Its commits were held, and then not any more.
+    pub(super) was_let_go: bool,
     /// Until when its commits are held, in microseconds.
     pub(super) holding: Option<u64>,
 }
@@ -83,6 +85,7 @@ impl Missing {
             at_least: None,
             again: false,
             attempts: 0,
+            was_let_go: false,
             holding: None,
         }
     }

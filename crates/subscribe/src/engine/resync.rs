@@ -134,15 +134,16 @@ impl Engine {
         {
             return false;
         }
-        let is_new = self
-            .repositories
-            .get_mut(did)
-            .is_some_and(|repository| repository.missing.is_none());
-        if is_new {
+        // Who could not be fetched, or was waited for, holds nothing up until its turn comes again.
+        let soon = self.repositories.get_mut(did).is_some_and(|repository| {
+            let missing = repository.missing.as_ref();
+            missing.is_none_or(|missing| missing.attempts == 0 && !missing.was_let_go)
+        });
+        if soon {
             self.miss(did, Some(rev), CHAIN_BROKEN, now);
             self.hold_commits(did, now);
         }
-        is_new
+        soon
     }
 
     fn hold_commits(&mut self, did: &Did, now: u64) {
@@ -163,11 +164,10 @@ impl Engine {
         let Some(repository) = self.repositories.get_mut(did) else {
             return;
         };
-        if let Some(until) = repository
-            .missing
-            .as_mut()
-            .and_then(|missing| missing.holding.take())
-        {
+        if let Some(until) = repository.missing.as_mut().and_then(|missing| {
+            missing.was_let_go = true;
+            missing.holding.take()
+        }) {
             self.backlog.no_hold(until, did);
         }
         self.release(did, now);
