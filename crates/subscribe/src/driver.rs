@@ -17,7 +17,7 @@ use crate::counters::Counters;
 use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
 use crate::sink::Sink;
 use crate::source::SourceEvent;
-use crate::source::firehose::Progress;
+use crate::source::progress::Progress;
 use crate::subscription::StreamError;
 
 /// One source as the driver drives it.

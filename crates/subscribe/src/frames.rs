@@ -6,7 +6,7 @@ use atcomms_repo::frame;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use crate::source::firehose::Progress;
+use crate::source::progress::Progress;
 use crate::source::{From, Source, SourceEvent};
 
 /// The frames of one source, as they come. A connection that breaks is made again, and what was seen

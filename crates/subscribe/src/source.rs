@@ -2,7 +2,9 @@
 //! the bytes mean is the engine's business.
 
 pub(crate) mod file;
-pub(crate) mod firehose;
+mod firehose;
+pub(crate) mod progress;
+mod socket;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,8 @@ use bytes::Bytes;
 use futures::Stream;
 use url::Url;
 
-use self::firehose::{Firehose, Progress};
+use self::firehose::Firehose;
+use self::progress::Progress;
 
 /// Where an event stream comes from: a host, or a file into which one was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl Source {
     /// The same host's URL for requests over HTTP; `None` for a file.
     pub fn http_url(&self) -> Option<Url> {
         match &self.0 {
-            Kind::Firehose { url, .. } => Some(firehose::http_url(url)),
+            Kind::Firehose { url, .. } => Some(socket::http_url(url)),
             Kind::File { .. } => None,
         }
     }
@@ -124,7 +127,7 @@ impl Source {
     ) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
         match &self.0 {
             Kind::Firehose { url, guard, .. } => {
-                Firehose::new(url.clone(), *guard, from, progress).events()
+                socket::events(Firehose::new(url.clone(), from), *guard, progress)
             }
             Kind::File { path, .. } => file::events(Path::new(path), from, &progress),
         }

@@ -18,7 +18,7 @@ use crate::durable::Durable;
 use crate::engine::Engine;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
-use crate::source::firehose::Progress;
+use crate::source::progress::Progress;
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
 use crate::trust::Trust;
