@@ -260,6 +260,7 @@ fn commit(n: u64) -> atcomms_store::Commit {
         atcomms_lexicon::cid_for_cbor(b"\xa0"),
     );
     atcomms_store::Commit {
+        whole: true,
         head: Some(RepositoryHead {
             did: did.clone(),
             rev,

@@ -15,6 +15,7 @@ use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::prover::{Proofs, Prover};
 use crate::sink::Sink;
 use crate::source::SourceEvent;
 use crate::source::progress::Progress;
@@ -40,7 +41,7 @@ struct Host {
 
 /// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
 const LOOKUPS_AT_ONCE: usize = 32;
-/// How long the end of an idle subscription waits for keys that are still being looked up.
+/// How long the end of an idle subscription waits for keys and proofs that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the last keys are there, once all files are read.
@@ -58,6 +59,8 @@ pub(crate) struct Driver {
     events: Events,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
+    prover: Prover,
+    proofs: Proofs,
     sink: Sink,
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
@@ -90,6 +93,8 @@ impl Driver {
         }
         Driver {
             engine,
+            prover: Prover::new(resolver.clone()),
+            proofs: Proofs::new(),
             resolver,
             hosts,
             events,
@@ -124,8 +129,11 @@ impl Driver {
                 Some((did, answer)) = self.lookups.next(), if !self.lookups.is_empty() => {
                     self.engine.resolved(&did, answer, micros());
                 }
+                Some((did, answer)) = self.proofs.next(), if !self.proofs.is_empty() => {
+                    self.engine.proven(&did, answer);
+                }
                 Some((index, event)) = self.events.next() => {
-                    if let SourceEvent::Frame(_) = event {
+                    if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
                         last_event = Instant::now();
                     }
                     self.source(index, event, last_event);
@@ -136,7 +144,8 @@ impl Driver {
                 () = &mut silence, if self.idle.is_some() => {
                     let idle = self.idle.unwrap_or_default();
                     let until = last_event + idle;
-                    if until <= Instant::now() && self.lookups.is_empty() {
+                    let settled = self.lookups.is_empty() && self.proofs.is_empty();
+                    if until <= Instant::now() && settled {
                         break;
                     }
                     if until + KEY_GRACE <= Instant::now() {
@@ -171,7 +180,7 @@ impl Driver {
             let Some(Some((index, event))) = self.events.next().now_or_never() else {
                 break;
             };
-            if let SourceEvent::Frame(_) = event {
+            if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
                 *last_event = Instant::now();
             }
             self.source(index, event, *last_event);
@@ -207,6 +216,13 @@ impl Driver {
                 self.counters.frame(now);
                 if let Some(seq) = self.engine.frame(index, bytes, micros()) {
                     host.progress.set(seq);
+                }
+                return;
+            }
+            SourceEvent::Word(text) => {
+                self.counters.frame(now);
+                if let Some(time) = self.engine.word(index, &text, micros()) {
+                    host.progress.set(time);
                 }
                 return;
             }
@@ -256,12 +272,16 @@ impl Driver {
                         return false;
                     }
                 }
-                Output::Settled { head, .. } => {
+                Output::Settled { head, whole, .. } => {
                     if let Some(keeper) = self.sink.keeper() {
-                        keeper.settled(head);
+                        keeper.settled(head, whole);
                     }
                 }
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
+                Output::Prove(question) => {
+                    let answer = self.prover.clone().answer(question);
+                    self.proofs.push(Box::pin(answer));
+                }
                 Output::Forget { did } => self.resolver.forget(&did).await,
                 Output::Stop { source, error } => {
                     let Some(host) = self.hosts.get_mut(source) else {

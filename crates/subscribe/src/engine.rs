@@ -5,8 +5,10 @@
 //! repositories pass it. The commits of one repository never overtake each other.
 
 mod control;
+mod hearsay;
 mod judgement;
 mod order;
+mod raising;
 mod repository;
 mod unsettled;
 
@@ -20,7 +22,10 @@ use atcomms_repo::frame::{self, Frame, Kind};
 use atcomms_repo::verify::{Head, Limits, OpenCommit};
 use bytes::Bytes;
 
+use self::hearsay::Hearsay;
 use self::order::{HISTORY_MICROS, Order, Ticket};
+use self::raising::Raising;
+pub(crate) use self::raising::{ProofAnswer, Question};
 use self::repository::{Held, Key, Repositories};
 use self::unsettled::Unsettled;
 use crate::counters::Counters;
@@ -72,6 +77,8 @@ pub(crate) enum Output {
         source: SourceIndex,
         seq: i64,
         head: Option<(Did, Head)>,
+        /// Whether it was a commit, and not one operation of it alone.
+        whole: bool,
     },
     /// Look up the key of this repository, past the cache if `fresh`, not before `after`.
     Resolve {
@@ -79,6 +86,8 @@ pub(crate) enum Output {
         fresh: bool,
         after: Duration,
     },
+    /// Fetch a record's proof from its author's PDS.
+    Prove(Question),
     /// What was resolved of this repository is out of date.
     Forget {
         did: Did,
@@ -100,6 +109,8 @@ pub(crate) struct Engine {
     questions: VecDeque<Output>,
     order: Order,
     unsettled: Unsettled,
+    hearsay: Hearsay,
+    raising: Raising,
     counters: Arc<Counters>,
 }
 
@@ -119,6 +130,8 @@ impl Engine {
             questions: VecDeque::new(),
             order: Order::default(),
             unsettled: Unsettled::default(),
+            hearsay: Hearsay::default(),
+            raising: Raising::default(),
             counters,
         }
     }
@@ -259,10 +272,13 @@ impl Engine {
         }
     }
 
-    /// The subscription ends: what still waits for its author's key is counted as refused.
+    /// The subscription ends: what still waits for its author's key or for its proof is counted as refused.
     pub(crate) fn give_up(&mut self) {
         for _ in 0..self.repositories.held() {
             self.counters.rejected("no_key");
+        }
+        for _ in 0..self.raising.waiting() {
+            self.counters.rejected("unproven");
         }
     }
 
@@ -329,17 +345,21 @@ impl Engine {
 
     /// A place in the queue for history, and for what comes after history of its own repository.
     fn ticket(&mut self, did: &Did, bytes: &[u8], now: u64) -> Option<Ticket> {
-        let repository = self.repositories.get_mut(did)?;
+        let rev = match frame::decode(bytes) {
+            Ok(Frame::Commit(commit)) => commit.rev.parse().ok(),
+            _ => None,
+        };
+        self.place(did, rev.unwrap_or(Tid::from_parts(now, 0)), now)
+    }
+
+    /// The same for what has this rev.
+    fn place(&mut self, did: &Did, rev: Tid, now: u64) -> Option<Ticket> {
+        let followed = self.scope.follows(did.as_str());
+        let repository = self.repositories.entry(did, followed);
         let behind = repository
             .last_ticket
             .is_some_and(|ticket| self.order.waits(ticket));
-        let history = match frame::decode(bytes) {
-            Ok(Frame::Commit(commit)) => {
-                let rev = commit.rev.parse::<Tid>();
-                rev.is_ok_and(|rev| rev.micros().saturating_add(HISTORY_MICROS) < now)
-            }
-            _ => false,
-        };
+        let history = rev.micros().saturating_add(HISTORY_MICROS) < now;
         if !(history || behind) {
             return None;
         }
@@ -391,9 +411,14 @@ impl Engine {
 
     /// Says that nothing more comes of a commit.
     fn settled(&mut self, held: &Held, head: Option<(Did, Head)>) {
-        let (source, seq) = (held.source, held.seq);
-        self.order
-            .put(held.ticket, Output::Settled { source, seq, head });
+        let (source, seq, whole) = (held.source, held.seq, true);
+        let settled = Output::Settled {
+            source,
+            seq,
+            head,
+            whole,
+        };
+        self.order.put(held.ticket, settled);
         self.order.done(held.ticket);
     }
 

@@ -136,8 +136,8 @@ impl Keeper {
         });
     }
 
-    /// The commit that was being said is complete.
-    pub(crate) fn settled(&mut self, head: Option<(Did, Head)>) {
+    /// The commit that was being said is complete, or the one operation of it that came alone.
+    pub(crate) fn settled(&mut self, head: Option<(Did, Head)>, whole: bool) {
         let head = head.map(|(did, head)| RepositoryHead {
             did,
             rev: head.rev,
@@ -145,7 +145,11 @@ impl Keeper {
         });
         let events = std::mem::take(&mut self.events);
         if head.is_some() || !events.is_empty() {
-            self.intake.commits.push(Commit { head, events });
+            self.intake.commits.push(Commit {
+                head,
+                whole,
+                events,
+            });
         }
     }
 

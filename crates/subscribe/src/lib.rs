@@ -11,6 +11,10 @@
 //! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
 //! where this one was.
 //!
+//! A Jetstream ([`Source::jetstream`]) sends a small part of what a firehose sends, on its word ([`jetstream`]).
+//! By default each of its events is proven at its author's PDS before it is delivered; a delivery that was
+//! taken on its word can be proven later ([`Delivery::raise`]).
+//!
 //! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
 //! be checked when all of this is gone.
 //!
@@ -40,9 +44,12 @@ mod engine;
 mod frames;
 mod inbox;
 mod intake;
+pub mod jetstream;
 mod leased;
 mod portable;
 mod proof;
+mod prover;
+mod raise;
 mod scope;
 mod sink;
 mod source;
@@ -62,6 +69,7 @@ pub use inbox::Inbox;
 pub use leased::Leased;
 pub use portable::prove_to_keep;
 pub use proof::{ProofError, Proven, prove};
+pub use raise::RaiseError;
 pub use scope::{CollectionPattern, PatternError, Scope, Who};
 pub use source::file::Recording;
 pub use source::{From, FromError, Source, SourceError};

@@ -95,6 +95,16 @@ impl Scope {
         }
     }
 
+    /// Whose repositories are in scope.
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Which collections are in scope; at least one.
+    pub(crate) fn collections(&self) -> &[CollectionPattern] {
+        &self.collections
+    }
+
     /// Whether this repository is followed by name.
     pub fn follows(&self, did: &str) -> bool {
         matches!(&self.who, Who::Peers(peers) if peers.contains(did))

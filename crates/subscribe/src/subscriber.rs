@@ -115,7 +115,10 @@ impl Subscriber {
         self
     }
 
-    /// The least trust that is delivered.
+    /// The least trust that is delivered. What a Jetstream says is delivered as it is with
+    /// [`Trust::Jetstream`]; else it is raised to [`Trust::Verified`] by a proof from its author's PDS, and
+    /// what the proof does not confirm is counted: `superseded` if the repository proves something else, which
+    /// it may have become since, `unproven` if no proof was to be had.
     pub fn trust(mut self, least: Trust) -> Self {
         self.trust = least;
         self
@@ -176,6 +179,11 @@ impl Subscriber {
         links: watch::Sender<Links>,
         counters: Arc<Counters>,
     ) -> Driver {
+        let scope = Scope::new(
+            self.who.clone(),
+            self.collections.clone(),
+            self.actions.clone(),
+        );
         let feeds: Vec<Feed> = self
             .sources
             .iter()
@@ -187,16 +195,11 @@ impl Subscriber {
                 }
                 Feed {
                     host: source.host().into(),
-                    events: source.events(self.from, progress.clone()),
+                    events: source.events(self.from, progress.clone(), &scope),
                     progress,
                 }
             })
             .collect();
-        let scope = Scope::new(
-            self.who.clone(),
-            self.collections.clone(),
-            self.actions.clone(),
-        );
         let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
         let mut engine = Engine::new(scope, self.trust, hosts, counters.clone());
         for (did, head) in &before.heads {

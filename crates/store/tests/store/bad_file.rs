@@ -65,13 +65,13 @@ async fn a_newer_version() {
         error,
         OpenError::Newer {
             found: 99,
-            known: 3,
+            known: 4,
             ..
         }
     ));
     assert!(error.to_string().contains("use a newer atcomms"), "{error}");
     let newer = Connection::open(place.path()).unwrap();
-    newer.pragma_update(None, "user_version", 3).unwrap();
+    newer.pragma_update(None, "user_version", 4).unwrap();
     drop(newer);
     assert_eq!(texts(&next(&place.open()).await), ["x"]);
 }
@@ -93,7 +93,7 @@ async fn an_older_version_is_updated_once_nobody_uses_it() {
         error,
         OpenError::InUse {
             found: 0,
-            known: 3,
+            known: 4,
             ..
         }
     ));

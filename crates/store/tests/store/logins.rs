@@ -132,7 +132,8 @@ fn sqlite3_tells_what_the_tables_hold() {
             "relayed",
             "known",
             "desynchronised",
-            "inbox"
+            "inbox",
+            "heard"
         ]
     );
     for (name, sql) in &tables {

@@ -1,6 +1,7 @@
 //! Frames that are not commits. None of them is signed: they may make us look again, and never make us
 //! believe.
 
+use atcomms_lexicon::Did;
 use atcomms_repo::frame::{self, Frame};
 
 use super::repository::Key;
@@ -11,12 +12,7 @@ impl Engine {
         match frame::decode(bytes) {
             Ok(Frame::Identity(identity)) => {
                 if let Ok(did) = identity.did.parse() {
-                    if let Some(repository) = self.repositories.get_mut(&did)
-                        && let Key::Known { .. } = repository.key
-                    {
-                        repository.key = Key::Unknown;
-                    }
-                    self.questions.push_back(Output::Forget { did });
+                    self.forget(did);
                 }
             }
             Ok(Frame::Info(info)) => {
@@ -38,5 +34,15 @@ impl Engine {
             Ok(_) => {}
             Err(error) => self.counters.rejected(error.reason()),
         }
+    }
+
+    /// What was resolved of an identity may be out of date.
+    pub(super) fn forget(&mut self, did: Did) {
+        if let Some(repository) = self.repositories.get_mut(&did)
+            && let Key::Known { .. } = repository.key
+        {
+            repository.key = Key::Unknown;
+        }
+        self.questions.push_back(Output::Forget { did });
     }
 }

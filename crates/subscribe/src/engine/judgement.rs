@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atcomms_lexicon::{AtUri, Did, Value, claimed_author};
+use atcomms_lexicon::{AtUri, Did, Map, Nsid, Value, claimed_author};
 use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, CommitFrame, Frame};
 use atcomms_repo::verify::{CheckedCommit, CheckedOp, Limits, OpenCommit, Relation, VerifyError};
@@ -153,6 +153,13 @@ impl Engine {
             {
                 continue;
             }
+            if !self.hearsay.is_empty()
+                && let path = format!("{}/{}", op.collection(), op.rkey())
+                && self.hearsay.delivered(&did, rev, &path, op.cid())
+            {
+                self.counters.duplicates(1);
+                continue;
+            }
             let uri = AtUri::record(&did, op.collection(), op.rkey());
             let record = match read(&op, &did) {
                 Ok(record) => record,
@@ -220,23 +227,27 @@ impl Engine {
     }
 }
 
-enum Unreadable {
+pub(super) enum Unreadable {
     OtherAuthor,
     Undecodable(String),
 }
 
 /// The record of an operation, if it can be read and does not claim another author (P6).
-fn read(op: &CheckedOp, did: &Did) -> Result<Option<atcomms_lexicon::Map>, Unreadable> {
+fn read(op: &CheckedOp, did: &Did) -> Result<Option<Map>, Unreadable> {
     let Some(bytes) = op.record() else {
         return Ok(None);
     };
-    let map = match Value::from_cbor(bytes) {
-        Ok(Value::Map(map)) => map,
-        Ok(_) => return Err(Unreadable::Undecodable("a record must be a map".to_owned())),
-        Err(error) => return Err(Unreadable::Undecodable(error.to_string())),
-    };
-    match claimed_author(op.collection().as_str(), &map) {
+    match Value::from_cbor(bytes) {
+        Ok(Value::Map(map)) => readable(op.collection(), map, did).map(Some),
+        Ok(_) => Err(Unreadable::Undecodable("a record must be a map".to_owned())),
+        Err(error) => Err(Unreadable::Undecodable(error.to_string())),
+    }
+}
+
+/// A record that does not claim another author.
+pub(super) fn readable(collection: &Nsid, map: Map, did: &Did) -> Result<Map, Unreadable> {
+    match claimed_author(collection.as_str(), &map) {
         Some(claimed) if claimed != did.as_str() => Err(Unreadable::OtherAuthor),
-        _ => Ok(Some(map)),
+        _ => Ok(map),
     }
 }

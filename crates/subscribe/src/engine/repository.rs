@@ -45,6 +45,8 @@ pub(super) struct Repository {
     pub(super) head: Option<Head>,
     /// The newest rev that was delivered on a relay's word alone; only for dropping others like it.
     pub(super) relayed: Option<Tid>,
+    /// The newest rev of which an operation was taken alone, on a word or with its proof; for the same.
+    pub(super) heard: Option<Tid>,
     pub(super) key: Key,
     pub(super) held: VecDeque<Held>,
     /// The last place in the queue that a commit of this repository took.

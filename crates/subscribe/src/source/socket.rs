@@ -42,7 +42,7 @@ pub(super) trait Endpoint: Send + Sync + 'static {
     fn url(&self, seq: Option<i64>, oversized: u32) -> Url;
 
     /// What is said first on a connection.
-    fn hello(&self) -> Option<Message> {
+    fn hello(&self, _oversized: u32) -> Option<Message> {
         None
     }
 
@@ -168,7 +168,7 @@ impl<E: Endpoint> Connection<E> {
         let url = self.endpoint.url(self.progress.get(), self.oversized);
         let opened = async {
             let mut socket = open(&url, self.guard).await?;
-            if let Some(hello) = self.endpoint.hello() {
+            if let Some(hello) = self.endpoint.hello(self.oversized) {
                 let sent = socket.send(hello).await;
                 sent.map_err(|error| describe(&error))?;
             }

@@ -1,0 +1,221 @@
+//! Raises what a Jetstream says to what is verified, by a proof of the record from its author's PDS.
+//!
+//! A proof is of the present: that the record is in the repository, or is not, at a signed commit which is as
+//! new as the event or newer. An event that the proof does not confirm was superseded since, or never was. The
+//! events of one repository are asked for one by one, in their order; those of others pass them.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use atcomms_lexicon::{Did, Nsid, RecordKey, Value};
+use atcomms_repo::frame::Action;
+
+use super::hearsay::{Fate, Text, Word};
+use super::{Engine, Output, RETRY_AFTER, RETRY_AT_MOST};
+use crate::proof::Proof;
+use crate::trust::Trust;
+
+/// Events of one repository that wait for their proofs: a busy agent's minute.
+const WAITING_PER_REPOSITORY: usize = 256;
+/// Events that wait for their proofs; with the question that each repository asks, a few kilobytes each.
+const WAITING: usize = 8192;
+/// What strangers may take of them, so that they cannot push out those that are followed.
+const WAITING_OF_STRANGERS: usize = WAITING / 2;
+/// How often a stranger's PDS is asked: with the waits between, half a minute.
+const STRANGER_ATTEMPTS: u32 = 6;
+/// How often the PDS of a followed repository is asked: ten minutes, as long as an update of a server takes.
+const FOLLOWED_ATTEMPTS: u32 = 25;
+
+/// What asking for a proof brought.
+#[derive(Debug)]
+pub(crate) enum ProofAnswer {
+    /// The record is there, or is not.
+    Proof(Box<Proof>),
+    /// Nobody could say for now.
+    Unavailable(String),
+    /// There is no proof, and asking again will not help.
+    None(String),
+}
+
+/// A question for a proof. There is one at a time for each repository.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) did: Did,
+    pub(crate) collection: Nsid,
+    pub(crate) rkey: RecordKey,
+    /// Whether the repository is followed by name.
+    pub(crate) followed: bool,
+    /// Not to be asked before.
+    pub(crate) after: Duration,
+}
+
+/// The events of one repository; the first one is asked for.
+#[derive(Debug, Default)]
+struct Queue {
+    words: VecDeque<Word>,
+    /// Questions in a row that nobody could answer.
+    attempts: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Raising {
+    queues: HashMap<Did, Queue>,
+    waiting: usize,
+}
+
+impl Raising {
+    /// Whether just this event waits already.
+    pub(super) fn has(&self, word: &Word) -> bool {
+        self.queues.get(&word.did).is_some_and(|queue| {
+            let mut words = queue.words.iter();
+            words.any(|other| {
+                (other.rev, &other.collection, &other.rkey)
+                    == (word.rev, &word.collection, &word.rkey)
+            })
+        })
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    fn first(&self, did: &Did) -> Option<&Word> {
+        self.queues.get(did)?.words.front()
+    }
+
+    fn take_first(&mut self, did: &Did) -> Option<Word> {
+        let word = self.queues.get_mut(did)?.words.pop_front()?;
+        self.waiting -= 1;
+        Some(word)
+    }
+}
+
+impl Engine {
+    /// Takes an event in whose proof is to be asked for.
+    pub(super) fn raise(&mut self, word: Word) {
+        let did = word.did.clone();
+        let room = match self.scope.follows(did.as_str()) {
+            true => WAITING,
+            false => WAITING_OF_STRANGERS,
+        };
+        let queue = self.raising.queues.entry(did.clone()).or_default();
+        if queue.words.len() >= WAITING_PER_REPOSITORY || self.raising.waiting >= room {
+            self.counters.rejected("held_too_long");
+            // Said, for no cursor comes back to it.
+            tracing::warn!(%did, "an event is lost: too many wait for their proofs");
+            self.settle(&word);
+            return;
+        }
+        queue.words.push_back(word);
+        self.raising.waiting += 1;
+        if queue.words.len() == 1 {
+            self.ask_for_proof(&did, Duration::ZERO);
+        }
+    }
+
+    /// Takes in the answer to an [`Output::Prove`].
+    pub(crate) fn proven(&mut self, did: &Did, answer: ProofAnswer) {
+        let followed = self.scope.follows(did.as_str());
+        let Some(queue) = self.raising.queues.get_mut(did) else {
+            return;
+        };
+        let Some(first) = queue.words.front() else {
+            return;
+        };
+        let answer = match answer {
+            ProofAnswer::Proof(proof) if proof.rev < first.rev => {
+                ProofAnswer::Unavailable(format!(
+                    "its PDS is at rev {} and not yet at {}",
+                    proof.rev, first.rev
+                ))
+            }
+            answer => answer,
+        };
+        let most = match followed {
+            true => FOLLOWED_ATTEMPTS,
+            false => STRANGER_ATTEMPTS,
+        };
+        let proof = match answer {
+            ProofAnswer::Unavailable(why) if queue.attempts.saturating_add(1) < most => {
+                // Said once, not at every try.
+                if queue.attempts == 0 {
+                    tracing::warn!(%did, "an event waits for its proof: {why}");
+                }
+                let doublings = queue.attempts.min(16);
+                queue.attempts += 1;
+                let after = RETRY_AT_MOST.min(RETRY_AFTER * 2u32.saturating_pow(doublings));
+                self.ask_for_proof(did, after);
+                return;
+            }
+            // The next one is tried once: what is down for so long is not waited for at each event.
+            ProofAnswer::Unavailable(why) => Err(why),
+            ProofAnswer::None(why) => {
+                queue.attempts = 0;
+                Err(why)
+            }
+            ProofAnswer::Proof(proof) => {
+                queue.attempts = 0;
+                Ok(proof)
+            }
+        };
+        if let Some(word) = self.raising.take_first(did) {
+            match proof {
+                Ok(proof) => self.weigh(&word, *proof),
+                Err(why) => {
+                    tracing::warn!(%did, path = word.path(), "an event is not proven: {why}");
+                    self.counters.rejected("unproven");
+                }
+            }
+            self.settle(&word);
+        }
+        self.ask_for_proof(did, Duration::ZERO);
+    }
+
+    /// Asks for the proof of a repository's first event; one that meanwhile came otherwise needs none.
+    fn ask_for_proof(&mut self, did: &Did, after: Duration) {
+        while let Some(first) = self.raising.first(did).cloned() {
+            if !self.is_known(&first) {
+                self.questions.push_back(Output::Prove(Question {
+                    did: did.clone(),
+                    collection: first.collection,
+                    rkey: first.rkey,
+                    followed: self.scope.follows(did.as_str()),
+                    after,
+                }));
+                return;
+            }
+            self.counters.duplicates(1);
+            self.raising.take_first(did);
+            self.settle(&first);
+        }
+        self.raising.queues.remove(did);
+    }
+
+    /// Holds an event against a proof.
+    fn weigh(&mut self, word: &Word, proof: Proof) {
+        if self.is_known(word) {
+            self.counters.duplicates(1);
+            return;
+        }
+        let bytes = match (word.action, proof.record) {
+            (Action::Delete, None) => None,
+            (Action::Create | Action::Update, Some((cid, bytes))) if word.cid == Some(cid) => {
+                Some(bytes)
+            }
+            _ => {
+                tracing::debug!(did = %word.did, path = word.path(), "an event was superseded");
+                self.counters.rejected("superseded");
+                self.note(word, Fate::Dropped);
+                return;
+            }
+        };
+        let map = match bytes.as_deref().map(Value::from_cbor) {
+            None => Ok(None),
+            Some(Ok(Value::Map(map))) => Ok(Some(map)),
+            Some(Ok(_)) => Err("a record must be a map".to_owned()),
+            Some(Err(error)) => Err(error.to_string()),
+        };
+        let text = Text { map, bytes };
+        self.tell(word, text, Trust::Verified, Some(proof.commit));
+    }
+}
