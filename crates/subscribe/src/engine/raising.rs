@@ -22,7 +22,7 @@ const WAITING: usize = 8192;
 /// What strangers may take of them, so that they cannot push out those that are followed.
 const WAITING_OF_STRANGERS: usize = WAITING / 2;
 /// How often a stranger's PDS is asked: with the waits between, half a minute.
-const STRANGER_ATTEMPTS: u32 = 6;
+const STRANGER_ATTEMPTS: u32 = 7;
 /// How often the PDS of a followed repository is asked: ten minutes, as long as an update of a server takes.
 const FOLLOWED_ATTEMPTS: u32 = 25;
 
@@ -217,5 +217,191 @@ impl Engine {
         };
         let text = Text { map, bytes };
         self.tell(word, text, Trust::Verified, Some(proof.commit));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use atcomms_lexicon::{Cid, Tid, cid_for_cbor};
+    use serde_json::json;
+
+    use super::*;
+    use crate::counters::Counters;
+    use crate::scope::{Scope, Who};
+
+    const NOW: u64 = 1_725_911_162_000_000;
+    const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+    const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
+
+    fn engine() -> Engine {
+        let scope = Scope::new(Who::Anyone, Vec::new(), Vec::new());
+        let hosts = vec!["ws://localhost/subscribe".into()];
+        Engine::new(scope, Trust::Verified, hosts, Arc::new(Counters::new()))
+    }
+
+    fn rev(n: u64) -> Tid {
+        Tid::from_parts(NOW - 1_000_000 + n, 0)
+    }
+
+    /// The record that is there after the n-th commit.
+    fn record(n: u64) -> Vec<u8> {
+        Value::from_json(json!({ "n": n })).unwrap().to_cbor()
+    }
+
+    fn cid(n: u64) -> Cid {
+        cid_for_cbor(&record(n))
+    }
+
+    /// Somebody's n-th commit, with one operation.
+    fn hear(engine: &mut Engine, did: &str, n: u64, rkey: &str, time: i64) {
+        let event = json!({
+            "did": did, "time_us": time, "kind": "commit", "commit": {
+                "rev": rev(n).to_string(), "operation": "create", "collection": "agent.comms.note",
+                "rkey": rkey, "record": { "n": n }, "cid": cid(n).to_string(),
+            },
+        });
+        assert_eq!(
+            engine.word(0, event.to_string().as_bytes(), NOW),
+            Some(time)
+        );
+    }
+
+    fn proof(n: u64) -> ProofAnswer {
+        ProofAnswer::Proof(Box::new(Proof {
+            rev: rev(n),
+            commit: cid_for_cbor(b"commit"),
+            record: Some((cid(n), record(n).into())),
+        }))
+    }
+
+    fn answer(engine: &mut Engine, did: &str, answer: ProofAnswer) {
+        engine.proven(&did.parse().unwrap(), answer);
+    }
+
+    /// What the engine asks and delivers, in a word each.
+    fn outputs(engine: &mut Engine) -> Vec<String> {
+        let mut outputs = Vec::new();
+        while let Some(output) = engine.poll() {
+            outputs.push(match output {
+                Output::Prove(question) => format!("prove {} {:?}", question.rkey, question.after),
+                Output::Deliver(delivery) => format!("deliver {}", delivery.rkey),
+                Output::Settled { seq, .. } => format!("settled {seq}"),
+                other => panic!("{other:?}"),
+            });
+        }
+        outputs
+    }
+
+    #[test]
+    fn one_repositorys_events_keep_their_order_and_no_cursor_passes_them() {
+        let mut engine = engine();
+        hear(&mut engine, ALICE, 1, "one", 7);
+        hear(&mut engine, ALICE, 2, "two", 7);
+        hear(&mut engine, BOB, 1, "his", 7);
+        assert_eq!(outputs(&mut engine), ["prove one 0ns", "prove his 0ns"]);
+        answer(&mut engine, BOB, proof(1));
+        assert_eq!(outputs(&mut engine), ["deliver his", "settled 7"]);
+        assert_eq!(
+            engine.first_unsettled(0),
+            Some(7),
+            "hers of the same time wait"
+        );
+        answer(&mut engine, ALICE, proof(1));
+        assert_eq!(
+            outputs(&mut engine),
+            ["prove two 0ns", "deliver one", "settled 7"]
+        );
+        assert_eq!(engine.first_unsettled(0), Some(7));
+        answer(&mut engine, ALICE, proof(2));
+        assert_eq!(outputs(&mut engine), ["deliver two", "settled 7"]);
+        assert_eq!(engine.first_unsettled(0), None);
+        assert!(engine.raising.queues.is_empty());
+    }
+
+    #[test]
+    fn what_comes_again_while_it_waits_is_a_duplicate() {
+        let mut engine = engine();
+        hear(&mut engine, ALICE, 1, "one", 7);
+        hear(&mut engine, ALICE, 1, "one", 7);
+        assert_eq!(outputs(&mut engine), ["prove one 0ns"]);
+        assert_eq!(engine.first_unsettled(0), Some(7), "the first still waits");
+        answer(&mut engine, ALICE, proof(1));
+        assert_eq!(outputs(&mut engine), ["deliver one", "settled 7"]);
+        hear(&mut engine, ALICE, 1, "one", 7);
+        assert_eq!(outputs(&mut engine), [""; 0]);
+        assert_eq!(engine.counters.summary().duplicates, 2);
+        hear(&mut engine, ALICE, 1, "of-the-same-commit", 8);
+        assert_eq!(outputs(&mut engine), ["prove of-the-same-commit 0ns"]);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_ever_and_what_is_down_is_not_waited_for_again() {
+        let mut engine = engine();
+        let down = || ProofAnswer::Unavailable("it is down".to_owned());
+        hear(&mut engine, ALICE, 1, "one", 7);
+        hear(&mut engine, ALICE, 2, "two", 8);
+        let mut waits = Vec::new();
+        loop {
+            let outputs = outputs(&mut engine);
+            if outputs.contains(&"settled 7".to_owned()) {
+                assert_eq!(outputs, ["prove two 0ns", "settled 7"]);
+                break;
+            }
+            waits.extend(outputs);
+            answer(&mut engine, ALICE, down());
+        }
+        let expected = [
+            "prove one 0ns",
+            "prove one 500ms",
+            "prove one 1s",
+            "prove one 2s",
+            "prove one 4s",
+            "prove one 8s",
+            "prove one 16s",
+        ];
+        assert_eq!(waits, expected);
+        answer(&mut engine, ALICE, down());
+        assert_eq!(outputs(&mut engine), ["settled 8"], "tried once");
+        let rejected = engine.counters.summary().rejected;
+        assert_eq!(rejected.get("unproven"), Some(&2), "{rejected:?}");
+    }
+
+    #[test]
+    fn a_proof_that_is_older_than_the_event_says_nothing_yet() {
+        let mut engine = engine();
+        hear(&mut engine, ALICE, 2, "two", 7);
+        answer(&mut engine, ALICE, proof(1));
+        assert_eq!(outputs(&mut engine), ["prove two 0ns", "prove two 500ms"]);
+        answer(&mut engine, ALICE, proof(3));
+        assert_eq!(outputs(&mut engine), ["settled 7"]);
+        let rejected = engine.counters.summary().rejected;
+        assert_eq!(rejected.get("superseded"), Some(&1), "{rejected:?}");
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut engine = engine();
+        let over = WAITING_PER_REPOSITORY as u64 + 10;
+        for n in 0..over {
+            hear(&mut engine, ALICE, n, &format!("m{n}"), 7);
+        }
+        assert_eq!(engine.raising.waiting(), WAITING_PER_REPOSITORY);
+        for n in 0..WAITING_OF_STRANGERS {
+            hear(&mut engine, &format!("did:web:n{n}.example"), 1, "x", 7);
+        }
+        assert_eq!(engine.raising.waiting(), WAITING_OF_STRANGERS);
+        let rejected = engine.counters.summary().rejected;
+        assert_eq!(
+            rejected.get("held_too_long"),
+            Some(&(10 + WAITING_PER_REPOSITORY as u64))
+        );
+        engine.give_up();
+        let rejected = engine.counters.summary().rejected;
+        assert_eq!(
+            rejected.get("unproven"),
+            Some(&(WAITING_OF_STRANGERS as u64))
+        );
     }
 }
