@@ -169,7 +169,7 @@ fn host_url(host: &str) -> Result<Url, SourceError> {
     if !url.path().trim_matches('/').is_empty() || url.query().is_some() {
         return Err(fail(match url.path() {
             JETSTREAM => {
-                "that is the path of a Jetstream, which is named by its host alone, where a Jetstream is asked for"
+                "that is a Jetstream's path: a Jetstream is another kind of source, and named by its host alone"
             }
             _ => "it has a path",
         }));

@@ -32,6 +32,10 @@ fn event_of(time: i64, rkey: &str, record: &Value, named: &Value) -> Message {
     Message::text(event.to_string())
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "what a refusal would be, which there is none of"
+)]
 /// A server that sends on each connection what is for it, and stays; says what each asked for.
 async fn server(connections: Vec<Vec<Message>>) -> (String, tokio::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
