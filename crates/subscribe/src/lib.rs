@@ -15,6 +15,8 @@
 //! By default each of its events is proven at its author's PDS before it is delivered; a delivery that was
 //! taken on its word can be proven later ([`Delivery::raise`]).
 //!
+//! [`discover`] lists who has records of a collection, as a relay knows it.
+//!
 //! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
 //! be checked when all of this is gone.
 //!
@@ -38,6 +40,7 @@ mod clock;
 mod connection;
 mod counters;
 mod delivery;
+mod discover;
 mod driver;
 mod durable;
 mod engine;
@@ -63,6 +66,7 @@ pub use atcomms_store::LeaseError;
 pub use connection::Connection;
 pub use counters::Summary;
 pub use delivery::{Delivery, Undecodable};
+pub use discover::{DiscoverError, Discovery, discover};
 pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT};
 pub use frames::Frames;
 pub use inbox::Inbox;
