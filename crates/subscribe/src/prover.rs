@@ -43,7 +43,7 @@ impl Prover {
     /// Fetches what is asked for. Cancel safe.
     pub(crate) async fn answer(self, question: Question) -> (Did, ProofAnswer) {
         tokio::time::sleep(question.after).await;
-        let answer = match Box::pin(self.fetch(&question)).await {
+        let answer = match self.fetch(&question).await {
             Ok(answer) => answer,
             Err(error) if error.is_transient() => ProofAnswer::Unavailable(error.to_string()),
             Err(error) => ProofAnswer::None(error.to_string()),
@@ -58,14 +58,15 @@ impl Prover {
         };
         // Never closed; without a permit it would only be one more at once.
         let permit = at_once.acquire().await.ok();
-        let identity = self.resolver.resolve_did(&question.did).await?;
+        // Boxed, here and below: a question that waits for its turn is small.
+        let identity = Box::pin(self.resolver.resolve_did(&question.did)).await?;
         drop(permit);
         // The host's turn first: who waits for a slow one must not take the place of those who do not.
         let host = self.host(identity.pds.origin().ascii_serialization());
         let _at_host = host.acquire().await.ok();
         let _permit = at_once.acquire().await.ok();
         let (collection, rkey) = (&question.collection, &question.rkey);
-        let proof = proof(&self.resolver, &identity, collection, rkey).await?;
+        let proof = Box::pin(proof(&self.resolver, &identity, collection, rkey)).await?;
         Ok(ProofAnswer::Proof(Box::new(proof)))
     }
 

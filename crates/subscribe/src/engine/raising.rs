@@ -162,7 +162,14 @@ impl Engine {
             match proof {
                 Ok(proof) => self.weigh(&word, *proof),
                 Err(why) => {
-                    tracing::warn!(%did, path = word.path(), "an event is not proven: {why}");
+                    match followed {
+                        true => {
+                            tracing::warn!(%did, path = word.path(), "an event is not proven: {why}")
+                        }
+                        false => {
+                            tracing::debug!(%did, path = word.path(), "an event is not proven: {why}")
+                        }
+                    }
                     self.counters.rejected("unproven");
                 }
             }
