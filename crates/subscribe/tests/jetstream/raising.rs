@@ -41,7 +41,13 @@ async fn what_was_superseded_is_counted_and_not_delivered() {
     stage.alice.corrects(&changed, "two").await;
     let deleted = stage.alice.says("three").await;
     stage.alice.publisher.delete(&deleted).await.unwrap();
-    stage.bob.says("four").await;
+    let back = stage.alice.says("four").await;
+    stage.alice.publisher.delete(&back).await.unwrap();
+    stage.alice.corrects(&back, "four again").await;
+    stage.bob.says("five").await;
+    // The end waits for proofs that are under way.
+    let faults = stage.pds_of(&stage.alice).faults();
+    faults.inject(GET_RECORD, Fault::Slow(Duration::from_secs(1)), 1);
     let subscriber = stage.subscriber().idle(Duration::from_millis(300));
     let mut subscription = subscriber.start().unwrap();
     let mut heard = Vec::new();
@@ -52,13 +58,15 @@ async fn what_was_superseded_is_counted_and_not_delivered() {
     }
     heard.sort_by_key(|(_, text)| text.clone());
     let expected = [
-        (Action::Create, "four".to_owned()),
+        (Action::Create, "five".to_owned()),
+        (Action::Create, "four again".to_owned()),
         (Action::Delete, "gone".to_owned()),
         (Action::Update, "two".to_owned()),
     ];
     assert_eq!(heard, expected);
     let summary = subscription.summary();
-    assert_eq!(rejected(&summary, "superseded"), 2, "{summary:?}");
+    assert_eq!(rejected(&summary, "superseded"), 4, "{summary:?}");
+    assert_eq!(faults.counts().slowed, 1);
 }
 
 #[tokio::test]
@@ -132,17 +140,20 @@ async fn a_directory_that_is_down_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_looked_up() {
+async fn a_new_key_is_looked_up_also_when_nobody_says_that_there_is_one() {
     let stage = Stage::new().await;
     let mut subscription = stage.subscriber().start().unwrap();
     stage.alice.says("one").await;
     assert_eq!(texts(&mut subscription, 1).await, ["one"]);
+    let faults = stage.devnet.jetstream().faults();
+    faults.inject_stream_of(stage.alice.did(), StreamFault::Skip, 1);
     stage
         .pds_of(&stage.alice)
         .rotate_key(stage.alice.did())
         .unwrap();
     stage.alice.says("two").await;
     assert_eq!(texts(&mut subscription, 1).await, ["two"]);
+    assert_eq!(faults.counts().events_skipped, 1, "her #identity");
     assert_eq!(subscription.summary().rejected, Default::default());
 }
 
