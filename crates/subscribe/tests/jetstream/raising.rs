@@ -178,6 +178,12 @@ async fn a_word_is_raised_when_somebody_asks() {
         "what is verified stays as it is"
     );
 
+    stage.alice.corrects(&uri, "two").await;
+    let two = next(&mut subscription).await;
+    let error = one.clone().raise(&resolver).await.unwrap_err();
+    assert!(matches!(error, RaiseError::Superseded { .. }), "{error}");
+    assert_eq!(two.raise(&resolver).await.unwrap().trust, Trust::Verified);
+
     stage.alice.publisher.delete(&uri).await.unwrap();
     let gone = next(&mut subscription).await;
     assert_eq!(
