@@ -42,7 +42,7 @@ pub struct Delivery<T = Map> {
     pub record: Option<T>,
     /// The host that it came from.
     pub source: Arc<str>,
-    /// Its sequence number there.
+    /// Its sequence number there; at a Jetstream its time, in microseconds since 1970.
     pub seq: i64,
     pub(crate) bytes: Option<Bytes>,
 }

@@ -32,7 +32,7 @@ const DELIVERIES_WAITING: usize = 256;
 #[non_exhaustive]
 pub enum SubscribeError {
     /// There is nothing to watch.
-    #[error("no source to watch: name the host of a PDS or of a relay")]
+    #[error("no source to watch: name the host of a PDS, of a relay or of a Jetstream")]
     NoSource,
     /// Nobody is watched.
     #[error("the list of peers is empty: name at least one, or use anyone()")]
