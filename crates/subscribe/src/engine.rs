@@ -2,7 +2,8 @@
 //! and questions come out of [`Engine::poll`]; no sockets, no clock, no tasks.
 //!
 //! A commit in scope waits here, bounded, while its author's key is looked up; commits of other
-//! repositories pass it. The commits of one repository never overtake each other.
+//! repositories pass it. The commits of one repository never overtake each other. What a Jetstream says is
+//! no commit, and goes its own way: [`hearsay`], and for its proof [`raising`].
 
 mod control;
 mod hearsay;

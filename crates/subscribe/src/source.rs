@@ -72,7 +72,7 @@ impl Source {
 
     /// A Jetstream, which sends no more than what is wanted, as JSON and on its word: an event of it is proven
     /// by a look at its author's PDS, unless the subscriber takes the word as it is
-    /// ([`Subscriber::trust`](crate::Subscriber::trust)). Takes the same URLs as
+    /// ([`Subscriber::trust`](crate::Subscriber::trust)). What it leaves out is not noticed. Takes the same URLs as
     /// [`Source::firehose`]; the path is ours to add. Its sequence numbers are times, in microseconds since
     /// 1970, from which on it sends; the public ones keep about a day and a half.
     ///

@@ -98,17 +98,19 @@ impl Engine {
             true => WAITING,
             false => WAITING_OF_STRANGERS,
         };
-        let queue = self.raising.queues.entry(did.clone()).or_default();
-        if queue.words.len() >= WAITING_PER_REPOSITORY || self.raising.waiting >= room {
+        let ahead = self.raising.queues.get(&did);
+        let ahead = ahead.map_or(0, |queue| queue.words.len());
+        if ahead >= WAITING_PER_REPOSITORY || self.raising.waiting >= room {
             self.counters.rejected("held_too_long");
             // Said, for no cursor comes back to it.
             tracing::warn!(%did, "an event is lost: too many wait for their proofs");
             self.settle(&word);
             return;
         }
+        let queue = self.raising.queues.entry(did.clone()).or_default();
         queue.words.push_back(word);
         self.raising.waiting += 1;
-        if queue.words.len() == 1 {
+        if ahead == 0 {
             self.ask_for_proof(&did, Duration::ZERO);
         }
     }
@@ -399,6 +401,7 @@ mod tests {
             hear(&mut engine, &format!("did:web:n{n}.example"), 1, "x", 7);
         }
         assert_eq!(engine.raising.waiting(), WAITING_OF_STRANGERS);
+        assert!(engine.raising.queues.len() <= WAITING_OF_STRANGERS);
         let rejected = engine.counters.summary().rejected;
         assert_eq!(
             rejected.get("held_too_long"),
