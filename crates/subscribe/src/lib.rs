@@ -15,7 +15,7 @@
 //! By default each of its events is proven at its author's PDS before it is delivered; a delivery that was
 //! taken on its word can be proven later ([`Delivery::raise`]).
 //!
-//! [`discover`] lists who has records of a collection, as a relay knows it.
+//! [`discover()`] lists who has records of a collection, as a relay knows it.
 //!
 //! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
 //! be checked when all of this is gone.
