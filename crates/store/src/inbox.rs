@@ -4,6 +4,7 @@
 //! or comes back when its lease ends; and after too many times it is dead, and stays until somebody
 //! looks.
 
+mod heard;
 mod lease;
 mod read;
 mod take_in;

@@ -21,7 +21,8 @@ pub struct Delivery<T = Map> {
     pub cid: Option<Cid>,
     /// The revision of the repository that this operation made.
     pub rev: Tid,
-    /// The signed commit, by hash; `None` if the source names none, as a Jetstream.
+    /// The signed commit, by hash; `None` if the source names none, as a Jetstream. Of what was raised by a
+    /// proof, the commit of the proof, which may be a later one than that of the operation.
     pub commit: Option<Cid>,
     /// Who wrote it: the repository whose key signed the commit (P6).
     pub author: Did,
@@ -41,7 +42,7 @@ pub struct Delivery<T = Map> {
     pub record: Option<T>,
     /// The host that it came from.
     pub source: Arc<str>,
-    /// Its sequence number there.
+    /// Its sequence number there; at a Jetstream its time, in microseconds since 1970.
     pub seq: i64,
     pub(crate) bytes: Option<Bytes>,
 }
@@ -122,7 +123,7 @@ pub struct Undecodable {
     pub author: Did,
     /// What is wrong with it.
     pub reason: String,
-    /// The record as it was signed.
+    /// The record as it was signed; empty if the source does not say it, as a Jetstream.
     pub bytes: Bytes,
     /// The host that it came from.
     pub r#source: Arc<str>,

@@ -20,14 +20,15 @@ use crate::backfill::{Backfill, BackfillEvent};
 use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
-use crate::engine::{AccountStatus, Engine, KeyAnswer, Output, SourceIndex};
+use crate::engine::{AccountStatus, Engine, KeyAnswer, Outcome, Output, SourceIndex};
 use crate::lag::{LagWatch, Notice};
 use crate::metrics;
+use crate::prover::{Proofs, Prover};
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
 use crate::source::SourceEvent;
-use crate::source::firehose::Progress;
+use crate::source::progress::Progress;
 use crate::subscription::StreamError;
 use crate::sweep::{Sweep, SweepEvent};
 
@@ -59,7 +60,7 @@ struct Host {
 
 /// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
 const LOOKUPS_AT_ONCE: usize = 32;
-/// How long the end of an idle subscription waits for keys that are still being looked up.
+/// How long the end of an idle subscription waits for keys and proofs that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the last keys are there, once all files are read.
@@ -81,6 +82,8 @@ pub(crate) struct Driver {
     statuses: Statuses,
     backfill: Backfill,
     sweep: Sweep,
+    prover: Prover,
+    proofs: Proofs,
     sink: Sink,
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
@@ -121,6 +124,8 @@ impl Driver {
             engine,
             backfill: Backfill::new(plan.resolver.clone(), plan.scope),
             sweep: Sweep::new(plan.resolver.clone(), plan.sweep_every),
+            prover: Prover::new(plan.resolver.clone()),
+            proofs: Proofs::new(),
             resolver: plan.resolver,
             hosts,
             events,
@@ -166,8 +171,11 @@ impl Driver {
                     self.engine.status(&did, status, micros());
                 }
                 event = self.sweep.next() => self.swept(event),
+                Some((did, answer)) = self.proofs.next(), if !self.proofs.is_empty() => {
+                    self.engine.proven(&did, answer);
+                }
                 Some((index, event)) = self.events.next() => {
-                    if let SourceEvent::Frame(_) = event {
+                    if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
                         last_event = Instant::now();
                     }
                     self.source(index, event, last_event);
@@ -182,7 +190,10 @@ impl Driver {
                 () = &mut silence, if self.idle.is_some() => {
                     let idle = self.idle.unwrap_or_default();
                     let until = last_event + idle;
-                    if until <= Instant::now() && self.lookups.is_empty() && self.backfill.is_idle() {
+                    let settled = self.lookups.is_empty()
+                        && self.proofs.is_empty()
+                        && self.backfill.is_idle();
+                    if until <= Instant::now() && settled {
                         break;
                     }
                     if until + KEY_GRACE <= Instant::now() {
@@ -254,7 +265,7 @@ impl Driver {
             let Some(Some((index, event))) = self.events.next().now_or_never() else {
                 break;
             };
-            if let SourceEvent::Frame(_) = event {
+            if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
                 *last_event = Instant::now();
             }
             self.source(index, event, *last_event);
@@ -297,6 +308,13 @@ impl Driver {
                 };
                 if let Some(seq) = self.engine.frame(index, bytes, micros()) {
                     host.progress.set(seq);
+                }
+                return;
+            }
+            SourceEvent::Word(text) => {
+                self.counters.frame(now);
+                if let Some(time) = self.engine.word(index, &text, micros()) {
+                    host.progress.set(time);
                 }
                 return;
             }
@@ -352,9 +370,9 @@ impl Driver {
                         return false;
                     }
                 }
-                Output::Settled { verified, .. } => self.sink.settled(verified),
+                Output::Settled { outcome, .. } => self.sink.settled(outcome),
                 Output::Resynced(verified) => {
-                    self.sink.settled(Some(verified));
+                    self.sink.settled(Outcome::Verified(verified));
                     self.counters.set_to_fetch(self.engine.waiting().to_fetch);
                 }
                 Output::Broken { did } => self.sink.broken(did),
@@ -368,6 +386,10 @@ impl Driver {
                 Output::Fetch { did } => self.backfill.want(did),
                 Output::Sweep => self.sweep.round(self.engine.followed(), true),
                 Output::Resolve { did, fresh, after } => self.look_up(did, fresh, after),
+                Output::Prove(question) => {
+                    let answer = self.prover.clone().answer(question);
+                    self.proofs.push(Box::pin(answer));
+                }
                 Output::Forget { did } => self.resolver.forget(&did).await,
                 Output::Stop { source, error } => {
                     let Some(host) = self.hosts.get_mut(source) else {

@@ -2,15 +2,18 @@
 //! and questions come out of [`Engine::poll`]; no sockets, no clock, no tasks.
 //!
 //! A commit in scope waits here, bounded, while its author's key is looked up; commits of other
-//! repositories pass it. The commits of one repository never overtake each other.
+//! repositories pass it. The commits of one repository never overtake each other. What a Jetstream says is
+//! no commit, and goes its own way: [`hearsay`], and for its proof [`raising`].
 
 mod account;
 mod admit;
 mod backlog;
 mod control;
 mod difference;
+mod hearsay;
 mod judgement;
 mod order;
+mod raising;
 mod repository;
 mod resync;
 mod said;
@@ -30,7 +33,10 @@ pub(crate) use self::account::AccountStatus;
 use self::account::Accounts;
 use self::admit::Gate;
 use self::backlog::Backlog;
+use self::hearsay::Hearsay;
 use self::order::{HISTORY_MICROS, Order, Ticket};
+use self::raising::Raising;
+pub(crate) use self::raising::{ProofAnswer, Question};
 pub(crate) use self::repository::Standing;
 use self::repository::{Held, Key, Repositories};
 use self::unsettled::Unsettled;
@@ -84,12 +90,11 @@ pub(crate) enum KeyAnswer {
 pub(crate) enum Output {
     Deliver(Delivery),
     Undecodable(Undecodable),
-    /// All that this commit has for the subscriber has been said; and what it changes of what is known, if it
-    /// was verified.
+    /// All that this commit has for the subscriber has been said, and what it comes to.
     Settled {
         source: SourceIndex,
         seq: i64,
-        verified: Option<Box<Verified>>,
+        outcome: Outcome,
     },
     /// All that a fetched repository has for the subscriber has been said.
     Resynced(Box<Verified>),
@@ -125,6 +130,8 @@ pub(crate) enum Output {
         fresh: bool,
         after: Duration,
     },
+    /// Fetch a record's proof from its author's PDS.
+    Prove(Question),
     /// What was resolved of this repository is out of date.
     Forget {
         did: Did,
@@ -145,6 +152,17 @@ pub(crate) struct Verified {
     pub(crate) known: Vec<(Path, Option<Cid>)>,
     /// How much of its story is known, if that changed.
     pub(crate) standing: Option<Standing>,
+}
+
+/// What a commit, or one operation that came alone, comes to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A commit on a relay's word, or nothing.
+    Unverified,
+    /// A commit that its author signed.
+    Verified(Box<Verified>),
+    /// One operation, and what it changes of the records in scope, if it is proven and its repository followed.
+    Alone(Option<(Did, Path, Option<Cid>)>),
 }
 
 /// How much waits in an engine, and how much came by.
@@ -189,6 +207,8 @@ pub(crate) struct Engine {
     questions: VecDeque<Output>,
     order: Order,
     unsettled: Unsettled,
+    hearsay: Hearsay,
+    raising: Raising,
     counters: Arc<Counters>,
 }
 
@@ -216,6 +236,8 @@ impl Engine {
             questions: VecDeque::new(),
             order: Order::default(),
             unsettled: Unsettled::default(),
+            hearsay: Hearsay::default(),
+            raising: Raising::default(),
             counters,
         }
     }
@@ -405,6 +427,9 @@ impl Engine {
         for _ in 0..self.repositories.held() {
             self.counters.rejected("no_key");
         }
+        for _ in 0..self.raising.waiting() {
+            self.counters.rejected("unproven");
+        }
     }
 
     /// False if nothing more will be heard of it.
@@ -496,17 +521,21 @@ impl Engine {
 
     /// A place in the queue for history, and for what comes after history of its own repository.
     fn ticket(&mut self, did: &Did, bytes: &[u8], now: u64) -> Option<Ticket> {
-        let repository = self.repositories.get_mut(did)?;
+        let rev = match frame::decode(bytes) {
+            Ok(Frame::Commit(commit)) => commit.rev.parse().ok(),
+            _ => None,
+        };
+        self.place(did, rev.unwrap_or(Tid::from_parts(now, 0)), now)
+    }
+
+    /// The same for what has this rev.
+    fn place(&mut self, did: &Did, rev: Tid, now: u64) -> Option<Ticket> {
+        let followed = self.scope.follows(did.as_str());
+        let repository = self.repositories.entry(did, followed);
         let behind = repository
             .last_ticket
             .is_some_and(|ticket| self.order.waits(ticket));
-        let history = match frame::decode(bytes) {
-            Ok(Frame::Commit(commit)) => {
-                let rev = commit.rev.parse::<Tid>();
-                rev.is_ok_and(|rev| rev.micros().saturating_add(HISTORY_MICROS) < now)
-            }
-            _ => false,
-        };
+        let history = rev.micros().saturating_add(HISTORY_MICROS) < now;
         if !(history || behind) {
             return None;
         }
@@ -562,10 +591,11 @@ impl Engine {
     /// Says that nothing more comes of a commit.
     fn settled(&mut self, held: &Held, verified: Option<Box<Verified>>) {
         let (source, seq) = (held.source, held.seq);
+        let outcome = verified.map_or(Outcome::Unverified, Outcome::Verified);
         let settled = Output::Settled {
             source,
             seq,
-            verified,
+            outcome,
         };
         self.order.put(held.ticket, settled);
         self.order.done(held.ticket);

@@ -4,10 +4,13 @@ use std::pin::Pin;
 
 use atcomms_repo::frame;
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 
-use crate::source::firehose::Progress;
+use crate::scope::{Scope, Who};
+use crate::source::progress::Progress;
 use crate::source::{From, Source, SourceEvent};
+
+const NO_FRAMES: &str = "a Jetstream sends no frames: record the firehose of a relay or of a PDS";
 
 /// The frames of one source, as they come. A connection that breaks is made again, and what was seen
 /// drops out. Nothing is verified.
@@ -21,11 +24,17 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The frames of this source, from here on.
+    /// The frames of this source, from here on. A Jetstream has none: that is the end, and an
+    /// [`error`](Self::error).
     pub fn of(source: Source, from: From) -> Self {
         let progress = Progress::new();
+        let everything = Scope::new(Who::Anyone, Vec::new(), Vec::new());
+        let events = match source.is_jetstream() {
+            true => stream::iter([SourceEvent::Ended(Some(NO_FRAMES.to_owned()))]).boxed(),
+            false => source.events(from, progress.clone(), &everything),
+        };
         Self {
-            events: source.events(from, progress.clone()),
+            events,
             source,
             progress,
             seen: i64::MIN,
@@ -55,11 +64,12 @@ impl Frames {
                     tracing::warn!(host = %self.source, "a frame is too large to be read; going on behind it");
                 }
                 SourceEvent::Ended(error) => self.error = error,
+                SourceEvent::Word(_) => {}
             }
         }
     }
 
-    /// Why a recorded file ended before its end.
+    /// Why a recorded file ended before its end, or why there is nothing to record.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }

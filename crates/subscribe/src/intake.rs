@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atcomms_lexicon::Did;
+use atcomms_lexicon::{Cid, Did};
 use atcomms_repo::frame::Action;
 use atcomms_store::{
     AccountChange, Change, Commit, Consumer, Event, Intake, RepositoryHead, Store, StoreError,
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::clock::millis;
 use crate::delivery::{Delivery, Undecodable};
-use crate::engine::{Standing, Verified};
+use crate::engine::{Outcome, Standing};
 use crate::snapshot::{KnownRecords, Path};
 use crate::subscription::StreamError;
 
@@ -144,39 +144,42 @@ impl Keeper {
         });
     }
 
-    /// The commit, or the fetched repository, that was being said is complete.
-    pub(crate) fn settled(&mut self, verified: Option<Box<Verified>>) {
+    /// The commit, the fetched repository or the lone operation that was being said is complete.
+    pub(crate) fn settled(&mut self, outcome: Outcome) {
         let events = std::mem::take(&mut self.events);
-        let Some(verified) = verified else {
-            if !events.is_empty() {
-                self.intake.commits.push(Commit {
-                    events,
-                    ..Commit::default()
-                });
-            }
-            return;
+        let commit = match outcome {
+            Outcome::Unverified if events.is_empty() => return,
+            Outcome::Unverified => Commit {
+                events,
+                ..Commit::default()
+            },
+            Outcome::Alone(_) if events.is_empty() => return,
+            Outcome::Alone(known) => Commit {
+                alone: true,
+                events,
+                known: known
+                    .map(|(_, path, cid)| stored(path, cid))
+                    .into_iter()
+                    .collect(),
+                ..Commit::default()
+            },
+            Outcome::Verified(verified) => Commit {
+                head: Some(RepositoryHead {
+                    did: verified.did,
+                    rev: verified.head.rev,
+                    data: verified.head.data,
+                }),
+                events,
+                known: verified
+                    .known
+                    .into_iter()
+                    .map(|(path, cid)| stored(path, cid))
+                    .collect(),
+                story: verified.standing.map(story),
+                ..Commit::default()
+            },
         };
-        let Verified {
-            did,
-            head,
-            known,
-            standing,
-        } = *verified;
-        let known = known.into_iter().map(|(path, cid)| atcomms_store::Known {
-            collection: path.collection,
-            rkey: path.rkey,
-            cid,
-        });
-        self.intake.commits.push(Commit {
-            head: Some(RepositoryHead {
-                did,
-                rev: head.rev,
-                data: head.data,
-            }),
-            events,
-            known: known.collect(),
-            story: standing.map(story),
-        });
+        self.intake.commits.push(commit);
     }
 
     /// Something of a repository was dropped.
@@ -290,6 +293,14 @@ fn change(action: Action) -> Change {
         Action::Create => Change::Create,
         Action::Update => Change::Update,
         Action::Delete => Change::Delete,
+    }
+}
+
+fn stored(path: Path, cid: Option<Cid>) -> atcomms_store::Known {
+    atcomms_store::Known {
+        collection: path.collection,
+        rkey: path.rkey,
+        cid,
     }
 }
 

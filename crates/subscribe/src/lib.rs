@@ -11,6 +11,12 @@
 //! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
 //! where this one was.
 //!
+//! A Jetstream ([`Source::jetstream`]) sends a small part of what a firehose sends, on its word ([`jetstream`]).
+//! By default each of its events is proven at its author's PDS before it is delivered; a delivery that was
+//! taken on its word can be proven later ([`Delivery::raise`]).
+//!
+//! [`discover()`] lists who has records of a collection, as a relay knows it.
+//!
 //! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
 //! be checked when all of this is gone.
 //!
@@ -37,18 +43,22 @@ mod clock;
 mod connection;
 mod counters;
 mod delivery;
+mod discover;
 mod driver;
 mod durable;
 mod engine;
 mod frames;
 mod inbox;
 mod intake;
+pub mod jetstream;
 mod known;
 mod lag;
 mod leased;
 mod metrics;
 mod portable;
 mod proof;
+mod prover;
+mod raise;
 mod scope;
 mod sink;
 mod snapshot;
@@ -65,12 +75,14 @@ pub use atcomms_store::LeaseError;
 pub use connection::Connection;
 pub use counters::Summary;
 pub use delivery::{Delivery, Undecodable};
+pub use discover::{DiscoverError, Discovery, discover};
 pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT};
 pub use frames::Frames;
 pub use inbox::Inbox;
 pub use leased::Leased;
 pub use portable::prove_to_keep;
 pub use proof::{ProofError, Proven, prove};
+pub use raise::RaiseError;
 pub use scope::{CollectionPattern, PatternError, Scope, Who};
 pub use source::file::Recording;
 pub use source::{From, FromError, Source, SourceError};

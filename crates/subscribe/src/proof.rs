@@ -103,6 +103,45 @@ pub enum ProofError {
     },
 }
 
+impl ProofError {
+    /// Whether the same may succeed later, without anybody changing a name, a document or a repository.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Resolve(error) => error.is_transient(),
+            Self::Request { source, .. } => !matches!(source, RequestError::Refused(_)),
+            Self::Status { status, .. } => {
+                status.is_server_error()
+                    || matches!(
+                        *status,
+                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+                    )
+            }
+            Self::Body(error) => matches!(error, BodyError::Http(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether it may come of a document that is out of date: the account moved, or its key was rotated.
+    fn may_be_moved(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => status.is_client_error() && !self.is_transient(),
+            Self::Unproven { source, .. } => matches!(source, VerifyError::Signature),
+            _ => false,
+        }
+    }
+}
+
+/// What a repository proves of one of its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    /// The revision of the repository in which it is so.
+    pub(crate) rev: Tid,
+    /// Its signed commit, by hash.
+    pub(crate) commit: Cid,
+    /// The record, if it is there.
+    pub(crate) record: Option<(Cid, Bytes)>,
+}
+
 /// Fetches a record with its proof; `None` if the repository proves that it is not there. Cancel safe.
 ///
 /// # Errors
@@ -115,36 +154,55 @@ pub async fn prove(
 ) -> Result<Option<Proven>, ProofError> {
     let collection: Nsid = collection.parse()?;
     let identity = resolver.resolve_did(did).await?;
-    let car = fetch(resolver, &identity, &collection, rkey).await?;
-    let proven = match check(&identity, &collection, rkey, &car) {
-        // The key may have been rotated since it was resolved.
-        Err(VerifyError::Signature) => {
-            check(&resolver.refresh(did).await?, &collection, rkey, &car)
-        }
-        proven => proven,
-    };
-    proven.map_err(|source| ProofError::Unproven {
-        pds: identity.pds.to_string(),
-        source,
-    })
+    let proof = proof(resolver, &identity, &collection, rkey).await?;
+    Ok(proof.record.map(|(cid, bytes)| Proven {
+        uri: AtUri::record(did, &collection, rkey),
+        cid,
+        rev: proof.rev,
+        commit: proof.commit,
+        bytes,
+    }))
 }
 
-fn check(
+/// Fetches what a repository proves of a record. The identity is looked up anew, once, where it may be that
+/// the account has moved or has another key.
+pub(crate) async fn proof(
+    resolver: &Resolver,
     identity: &Identity,
     collection: &Nsid,
     rkey: &RecordKey,
-    car: &[u8],
-) -> Result<Option<Proven>, VerifyError> {
+) -> Result<Proof, ProofError> {
+    match proof_of(resolver, identity, collection, rkey).await {
+        Err(error) if error.may_be_moved() => {
+            let fresh = resolver.refresh(&identity.did).await?;
+            if (&fresh.pds, &fresh.key) == (&identity.pds, &identity.key) {
+                return Err(error);
+            }
+            proof_of(resolver, &fresh, collection, rkey).await
+        }
+        proof => proof,
+    }
+}
+
+async fn proof_of(
+    resolver: &Resolver,
+    identity: &Identity,
+    collection: &Nsid,
+    rkey: &RecordKey,
+) -> Result<Proof, ProofError> {
+    let car = fetch(resolver, identity, collection, rkey).await?;
     let (did, key, limits) = (&identity.did, &identity.key, Limits::default());
-    let proof = verify_record_proof(car, did, collection, rkey, key, micros(), &limits)?;
+    let proof = verify_record_proof(&car, did, collection, rkey, key, micros(), &limits);
+    let proof = proof.map_err(|source| ProofError::Unproven {
+        pds: identity.pds.to_string(),
+        source,
+    })?;
     let head = proof.head();
-    Ok(proof.record().map(|(cid, bytes)| Proven {
-        uri: AtUri::record(did, collection, rkey),
-        cid,
+    Ok(Proof {
         rev: head.rev(),
         commit: head.commit(),
-        bytes: bytes.clone(),
-    }))
+        record: proof.record().map(|(cid, bytes)| (cid, bytes.clone())),
+    })
 }
 
 /// The answer of `com.atproto.sync.getRecord`, unread.

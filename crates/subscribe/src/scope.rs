@@ -129,6 +129,16 @@ impl Scope {
         self.left_out.contains(did)
     }
 
+    /// Whose repositories are in scope.
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Which collections are in scope; at least one.
+    pub(crate) fn collections(&self) -> &[CollectionPattern] {
+        &self.collections
+    }
+
     /// Whether this repository is followed by name.
     pub fn follows(&self, did: &str) -> bool {
         let followed = self.who.followed();

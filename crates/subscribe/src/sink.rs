@@ -6,7 +6,7 @@ use atcomms_store::{AccountChange, StoreError};
 use tokio::sync::mpsc;
 
 use crate::delivery::{Delivery, Undecodable};
-use crate::engine::Verified;
+use crate::engine::Outcome;
 use crate::intake::Keeper;
 use crate::known::Known;
 use crate::snapshot::KnownRecords;
@@ -65,15 +65,11 @@ impl Sink {
         }
     }
 
-    /// A commit, or a fetched repository, was said completely.
-    pub(crate) fn settled(&mut self, verified: Option<Box<Verified>>) {
+    /// A commit, a fetched repository or a lone operation was said completely.
+    pub(crate) fn settled(&mut self, outcome: Outcome) {
         match self {
-            Self::Hands { known, .. } => {
-                if let Some(verified) = verified {
-                    known.learn(*verified);
-                }
-            }
-            Self::Inbox(keeper) => keeper.settled(verified),
+            Self::Hands { known, .. } => known.learn(outcome),
+            Self::Inbox(keeper) => keeper.settled(outcome),
         }
     }
 

@@ -2,7 +2,10 @@
 //! the bytes mean is the engine's business.
 
 pub(crate) mod file;
-pub(crate) mod firehose;
+mod firehose;
+mod jetstream;
+pub(crate) mod progress;
+mod socket;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,11 @@ use bytes::Bytes;
 use futures::Stream;
 use url::Url;
 
-use self::firehose::{Firehose, Progress};
+use self::firehose::Firehose;
+use self::jetstream::Jetstream;
+use self::progress::Progress;
+use crate::scope::Scope;
+use crate::trust::Trust;
 
 /// Where an event stream comes from: a host, or a file into which one was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +33,10 @@ enum Kind {
         url: Url,
         /// Where this host may be, if it was not the caller's own choice.
         guard: Option<Guard>,
+        name: String,
+    },
+    Jetstream {
+        url: Url,
         name: String,
     },
     File {
@@ -51,32 +62,29 @@ impl Source {
     /// # Errors
     /// The URL has another scheme, no host, or a path of its own.
     pub fn firehose(host: &str) -> Result<Self, SourceError> {
-        let fail = |why: &str| SourceError {
-            text: host.to_owned(),
-            why: why.to_owned(),
-        };
-        let mut url = Url::parse(host).map_err(|error| fail(&error.to_string()))?;
-        let scheme = match url.scheme() {
-            "ws" | "http" => "ws",
-            "wss" | "https" => "wss",
-            other => return Err(fail(&format!("its scheme is {other}"))),
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(fail(
-                "it has a user name or a password, which a stream does not take",
-            ));
-        }
-        if !url.path().trim_matches('/').is_empty() || url.query().is_some() {
-            return Err(fail("it has a path"));
-        }
-        url.set_scheme(scheme)
-            .map_err(|()| fail("its scheme cannot be changed to a WebSocket's"))?;
+        let url = host_url(host)?;
         let name = url.as_str().trim_end_matches('/').to_owned();
         Ok(Source(Kind::Firehose {
             url,
             guard: None,
             name,
         }))
+    }
+
+    /// A Jetstream, which sends no more than what is wanted, as JSON and on its word: an event of it is proven
+    /// by a look at its author's PDS, unless the subscriber takes the word as it is
+    /// ([`Subscriber::trust`](crate::Subscriber::trust)). What it leaves out is not noticed. Takes the same URLs as
+    /// [`Source::firehose`]; the path is ours to add. Its sequence numbers are times, in microseconds since
+    /// 1970, from which on it sends; the public ones keep about a day and a half.
+    ///
+    /// Nothing is compressed: for that, a Jetstream uses a dictionary that no crate has to offer by itself.
+    ///
+    /// # Errors
+    /// The URL has another scheme, no host, or a path of its own.
+    pub fn jetstream(host: &str) -> Result<Self, SourceError> {
+        let url = host_url(host)?;
+        let name = format!("{}{JETSTREAM}", url.as_str().trim_end_matches('/'));
+        Ok(Source(Kind::Jetstream { url, name }))
     }
 
     /// A recorded stream ([`Recording`](crate::Recording)). It is played back as fast as it is taken, and
@@ -100,36 +108,90 @@ impl Source {
         Ok(source)
     }
 
-    /// The same host's URL for requests over HTTP; `None` for a file.
+    /// The same host's URL for requests over HTTP; `None` for a file, and for a Jetstream, which answers none.
     pub fn http_url(&self) -> Option<Url> {
         match &self.0 {
-            Kind::Firehose { url, .. } => Some(firehose::http_url(url)),
-            Kind::File { .. } => None,
+            Kind::Firehose { url, .. } => Some(socket::http_url(url)),
+            Kind::Jetstream { .. } | Kind::File { .. } => None,
         }
     }
 
-    /// The source, as it stands in a [`Delivery`](crate::Delivery)'s `source`: scheme, name and port, or
-    /// the file.
+    /// Whether what it does not bring is to be fetched elsewhere: not where a file is read for what is in it, or
+    /// where a Jetstream's word is enough.
+    pub(crate) fn tells_all(&self, required: Trust) -> bool {
+        match &self.0 {
+            Kind::Firehose { .. } => true,
+            Kind::Jetstream { .. } => required > Trust::Jetstream,
+            Kind::File { .. } => false,
+        }
+    }
+
+    /// The source, as it stands in a [`Delivery`](crate::Delivery)'s `source`: scheme, name and port, for a
+    /// Jetstream with its path, or the file.
     pub fn host(&self) -> &str {
         match &self.0 {
-            Kind::Firehose { name, .. } | Kind::File { name, .. } => name,
+            Kind::Firehose { name, .. }
+            | Kind::Jetstream { name, .. }
+            | Kind::File { name, .. } => name,
         }
     }
 
-    /// All that happens there, from here on.
+    /// Whether it sends words, and no frames.
+    pub(crate) fn is_jetstream(&self) -> bool {
+        matches!(self.0, Kind::Jetstream { .. })
+    }
+
+    /// All that happens there, from here on; of a Jetstream only what is in scope.
     pub(crate) fn events(
         &self,
         from: From,
         progress: Progress,
+        scope: &Scope,
     ) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
         match &self.0 {
             Kind::Firehose { url, guard, .. } => {
-                Firehose::new(url.clone(), *guard, from, progress).events()
+                socket::events(Firehose::new(url.clone(), from), *guard, progress)
+            }
+            Kind::Jetstream { url, .. } => {
+                socket::events(Jetstream::new(url.clone(), from, scope), None, progress)
             }
             Kind::File { path, .. } => file::events(Path::new(path), from, &progress),
         }
     }
 }
+
+/// The URL of a host's WebSockets.
+fn host_url(host: &str) -> Result<Url, SourceError> {
+    let fail = |why: &str| SourceError {
+        text: host.to_owned(),
+        why: why.to_owned(),
+    };
+    let mut url = Url::parse(host).map_err(|error| fail(&error.to_string()))?;
+    let scheme = match url.scheme() {
+        "ws" | "http" => "ws",
+        "wss" | "https" => "wss",
+        other => return Err(fail(&format!("its scheme is {other}"))),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fail(
+            "it has a user name or a password, which a stream does not take",
+        ));
+    }
+    if !url.path().trim_matches('/').is_empty() || url.query().is_some() {
+        return Err(fail(match url.path() {
+            JETSTREAM => {
+                "that is a Jetstream's path: a Jetstream is another kind of source, and named by its host alone"
+            }
+            _ => "it has a path",
+        }));
+    }
+    url.set_scheme(scheme)
+        .map_err(|()| fail("its scheme cannot be changed to a WebSocket's"))?;
+    Ok(url)
+}
+
+/// The path of a Jetstream, by which it differs from the firehose of the same host.
+const JETSTREAM: &str = "/subscribe";
 
 /// How a file is written where a host could be.
 const FILE: &str = "file:";
@@ -164,7 +226,7 @@ pub enum From {
     Live,
     /// With the oldest event that the host still has.
     Start,
-    /// After this sequence number of the host.
+    /// After this sequence number of the host; for a Jetstream from this time on, in microseconds since 1970.
     Seq(i64),
 }
 
@@ -197,6 +259,8 @@ pub(crate) enum SourceEvent {
     Connected,
     /// One binary frame.
     Frame(Bytes),
+    /// One event of a Jetstream.
+    Word(Bytes),
     /// A frame was too large to be read; the connection is made anew behind it.
     TooLarge,
     /// The connection ended or could not be made; it is tried again.
@@ -218,6 +282,14 @@ mod tests {
         ] {
             assert_eq!(Source::firehose(given).unwrap().host(), host);
         }
+    }
+
+    #[test]
+    fn a_jetstream_is_another_source_than_the_firehose_of_its_host() {
+        let jetstream = Source::jetstream("https://a.example").unwrap();
+        assert_eq!(jetstream.host(), "wss://a.example/subscribe");
+        let error = Source::firehose("wss://a.example/subscribe").unwrap_err();
+        assert!(error.to_string().contains("a Jetstream"), "{error}");
     }
 
     #[test]

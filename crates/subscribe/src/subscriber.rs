@@ -22,7 +22,7 @@ use crate::engine::{Engine, Resyncs, Standing};
 use crate::known::Known;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
-use crate::source::firehose::Progress;
+use crate::source::progress::Progress;
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
 use crate::sweep::SWEEP_EVERY;
@@ -37,7 +37,7 @@ const DELIVERIES_WAITING: usize = 256;
 #[non_exhaustive]
 pub enum SubscribeError {
     /// There is nothing to watch.
-    #[error("no source to watch: name the host of a PDS or of a relay")]
+    #[error("no source to watch: name the host of a PDS, of a relay or of a Jetstream")]
     NoSource,
     /// Nobody is watched.
     #[error("the list of peers that are not blocked is empty: name at least one, or use anyone()")]
@@ -147,7 +147,10 @@ impl Subscriber {
         self
     }
 
-    /// The least trust that is delivered.
+    /// The least trust that is delivered. What a Jetstream says is delivered as it is with
+    /// [`Trust::Jetstream`]; else it is raised to [`Trust::Verified`] by a proof from its author's PDS, and
+    /// what the proof does not confirm is counted: `superseded` if the repository proves something else, which
+    /// it may have become since, `unproven` if no proof was to be had.
     pub fn trust(mut self, least: Trust) -> Self {
         self.trust = least;
         self
@@ -233,6 +236,9 @@ impl Subscriber {
         links: watch::Sender<Links>,
         counters: Arc<Counters>,
     ) -> Driver {
+        let (collections, actions) = (self.collections.clone(), self.actions.clone());
+        let scope = Scope::new(self.who(), collections, actions);
+        let scope = Arc::new(scope.leave_out(self.left_out.iter().cloned()));
         let feeds: Vec<Feed> = self
             .sources
             .iter()
@@ -244,20 +250,17 @@ impl Subscriber {
                 }
                 Feed {
                     host: source.host().into(),
-                    events: source.events(self.from, progress.clone()),
+                    events: source.events(self.from, progress.clone(), &scope),
                     progress,
                 }
             })
             .collect();
-        let (collections, actions) = (self.collections.clone(), self.actions.clone());
-        let scope = Scope::new(self.who(), collections, actions);
-        let scope = Arc::new(scope.leave_out(self.left_out.iter().cloned()));
         let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
         let resyncs = Resyncs {
             allowed: self
                 .sources
                 .iter()
-                .any(|source| source.http_url().is_some()),
+                .any(|source| source.tells_all(self.trust)),
             begins_live: self.begins_live(),
             began_live: before.began_live,
         };

@@ -7,13 +7,18 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Trust {
-    /// A Jetstream server's word: nothing can be checked.
+    /// A Jetstream server's word: no more can be checked than that the record is the one that its CID names.
     Jetstream,
     /// A relay's word: hashes, tree and operations agree with each other, but no key of the author
     /// was at hand to check the signature with.
     Relayed,
     /// The author's signature, every hash, the record's place in the signed tree, and that undoing
     /// the commit's operations leads to the tree before it.
+    ///
+    /// Of what came from a Jetstream and was raised by a proof: the author's signature, every hash, and that
+    /// the record is in the signed tree, or for a delete is not. That it was there before, its rev, and
+    /// whether it was made or changed are the Jetstream's word: one that lies can have a record delivered
+    /// again as if it were new, and none that is not there.
     Verified,
 }
 

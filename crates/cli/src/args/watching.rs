@@ -26,6 +26,10 @@ pub(crate) struct Watch {
     /// the peers, or your own]
     #[arg(long = "source", value_name = "HOST_URL")]
     pub(crate) sources: Vec<Source>,
+    /// The Jetstream to watch, which sends no more than what is asked for; may be repeated, also beside --source.
+    /// What it says is proven at each author's PDS, unless --trust takes its word
+    #[arg(long = "jetstream", value_name = "HOST_URL", value_parser = Source::jetstream)]
+    pub(crate) jetstreams: Vec<Source>,
     /// Only this agent's; may be repeated
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub(crate) peers: Vec<Address>,
@@ -42,7 +46,8 @@ pub(crate) struct Watch {
     /// The least trust to print: verified, relayed (a relay's word) or jetstream (its word)
     #[arg(long, value_name = "TRUST", default_value = "verified", value_parser = trust)]
     pub(crate) trust: Trust,
-    /// Where to begin: live, start, or a sequence number of the source
+    /// Where to begin: live, start, or a sequence number of the source; for a Jetstream, a time in microseconds
+    /// since 1970
     #[arg(long, value_name = "live|start|SEQ", default_value = "live")]
     pub(crate) from: From,
     /// Print one JSON object a line, and nothing else, on stdout
@@ -97,11 +102,12 @@ pub(crate) struct Inbox {
 #[command(after_help = "\
 Every frame is recorded, of interest or not, as it came; nothing is verified until it is watched, with
 `atcomms watch --source file:FILE`. The file holds for each frame its length (32 bits, little endian) and its bytes.
-Ctrl-C ends it.")]
+A Jetstream has no frames and
+cannot be recorded. Ctrl-C ends it.")]
 pub(crate) struct Record {
     /// The file, which must not be there yet
     pub(crate) file: PathBuf,
-    /// The host whose stream is recorded
+    /// The host whose firehose is recorded, a PDS or a relay
     #[arg(long, value_name = "HOST_URL")]
     pub(crate) source: Source,
     /// Where to begin: live, start, or a sequence number of the source

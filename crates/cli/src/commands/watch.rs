@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, args: args::Watch) -> Outcome {
     match error {
         Some(error) => Err(error.into()),
         None if !reached => Err(Failure::Failed(anyhow::anyhow!(
-            "no source could be reached: see above, and check the --source"
+            "no source could be reached: see above, and check --source and --jetstream"
         ))),
         None => Ok(()),
     }
@@ -64,12 +64,13 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     let mut subscriber = Subscriber::new(resolver.clone())
         .from(args.from)
         .trust(args.trust);
-    let mut sources = args.sources.clone();
+    let mut sources = [args.sources.as_slice(), args.jetstreams.as_slice()].concat();
+    let named = !sources.is_empty();
     if !args.peers.is_empty() {
         let mut peers = Vec::new();
         for address in &args.peers {
             let identity = resolver.resolve(address).await?;
-            if args.sources.is_empty() {
+            if !named {
                 sources.push(Source::of_pds(&identity, &resolver)?);
             }
             peers.push(identity.did);
@@ -87,7 +88,7 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     sources.sort_by(|a, b| a.host().cmp(b.host()));
     sources.dedup_by(|a, b| a.host() == b.host());
     if sources.is_empty() {
-        return Err(Failure::Usage("nothing to watch: name a host with --source, an agent with --peer, or log in to watch your own PDS".to_owned()));
+        return Err(Failure::Usage("nothing to watch: name a host with --source or --jetstream, an agent with --peer, or log in to watch your own PDS".to_owned()));
     }
     for source in sources {
         subscriber = subscriber.source(source);

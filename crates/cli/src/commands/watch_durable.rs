@@ -66,7 +66,7 @@ pub(crate) async fn run(
     match error {
         Some(error) => Err(error.into()),
         None if !reached && summary.delivered == 0 => Err(Failure::Failed(anyhow::anyhow!(
-            "no source could be reached: see above, and check the --source"
+            "no source could be reached: see above, and check --source and --jetstream"
         ))),
         None => Ok(()),
     }

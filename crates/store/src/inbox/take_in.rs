@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use atcomms_lexicon::Did;
 
-use super::Event;
+use super::{Event, heard};
 use crate::consumer::{Consumer, RepositoryHead, Story};
 use crate::error::StoreError;
 use crate::job::Durability;
@@ -17,9 +17,11 @@ use crate::store::Store;
 /// One commit, as it is taken in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
-    /// Its repository's state after it; `None` if it was not verified: then it is dropped if a newer one
-    /// is known, and makes only others like it be dropped.
+    /// Its repository's state after it; `None` if it was not verified, or not all of it: then it is dropped if
+    /// a newer one is known, and makes only others like it be dropped.
     pub head: Option<RepositoryHead>,
+    /// Whether its events came alone: others of the same commit may come after them.
+    pub alone: bool,
     /// Its events, in their order.
     pub events: Vec<Event>,
     /// What it changes of the records that are known of its repository: those with a CID are there, those
@@ -73,7 +75,8 @@ impl Store {
     }
 
     /// Takes commits in, all or none, and returns how many events are new: a commit that is not newer
-    /// than its repository's head is dropped whole (promise P3). Survives a killed process; a power
+    /// than its repository's head is dropped whole, and an event that was taken alone does not come again
+    /// with its commit (promise P3). Survives a killed process; a power
     /// loss takes back events, heads and cursor together. Cancel safe.
     ///
     /// # Errors
@@ -145,6 +148,7 @@ fn take_in(
     now: i64,
 ) -> Result<u64, StoreError> {
     let new = match (&commit.head, commit.events.first()) {
+        _ if commit.alone => true,
         (Some(head), _) => verified(connection, consumer, head, commit.story, now)?,
         (None, Some(event)) => relayed(connection, consumer, event)?,
         (None, None) => false,
@@ -152,15 +156,28 @@ fn take_in(
     if !new {
         return Ok(0);
     }
-    if let Some(head) = &commit.head {
-        known::learn(connection, consumer, &head.did, &commit.known)?;
+    let known = match commit.alone {
+        true => heard::hear(connection, consumer, &commit.events)?,
+        false => {
+            let verified = commit.head.is_some();
+            heard::overheard(connection, consumer, &commit.events, verified)?
+        }
+    };
+    let did = match (&commit.head, commit.events.first()) {
+        (Some(head), _) => Some(&head.did),
+        (None, event) => event.map(|event| &event.did),
+    };
+    if let Some(did) = did {
+        known::learn(connection, consumer, did, &commit.known)?;
     }
+    let mut new = 0;
     let mut statement = connection.prepare_cached(
         "INSERT INTO inbox (consumer_id, did, collection, rkey, action, rev, cid, commit_cid, record, trust,
              continuity, undecodable, live, source, seq, received_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
-    for event in &commit.events {
+    for (event, _) in commit.events.iter().zip(known).filter(|(_, known)| !known) {
+        new += 1;
         statement.execute(params![
             consumer,
             event.did.as_str(),
@@ -180,7 +197,7 @@ fn take_in(
             now
         ])?;
     }
-    Ok(u64::try_from(commit.events.len()).unwrap_or(u64::MAX))
+    Ok(new)
 }
 
 /// Moves a repository's head; false if the commit is not newer.

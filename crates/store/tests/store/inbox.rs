@@ -6,8 +6,8 @@ use atcomms_store::{
     Store, Terms,
 };
 
-const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
-const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
+pub(crate) const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+pub(crate) const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
 
 const TERMS: Terms = Terms {
     count: 10,
@@ -26,7 +26,7 @@ fn did(did: &str) -> Did {
 }
 
 /// The n-th commit of a repository, with one event.
-fn commit(of: &str, n: u64, verified: bool) -> Commit {
+pub(crate) fn commit(of: &str, n: u64, verified: bool) -> Commit {
     let rev = Tid::from_parts(1_700_000_000_000_000 + n, 0);
     let head = RepositoryHead {
         did: did(of),
@@ -55,7 +55,7 @@ fn commit(of: &str, n: u64, verified: bool) -> Commit {
     }
 }
 
-async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u64 {
+pub(crate) async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u64 {
     let cursors = Vec::new();
     let intake = Intake {
         commits,

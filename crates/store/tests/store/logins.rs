@@ -131,7 +131,8 @@ fn sqlite3_tells_what_the_tables_hold() {
             "repository",
             "relayed",
             "known",
-            "inbox"
+            "inbox",
+            "heard"
         ]
     );
     for (name, sql) in &tables {

@@ -9,6 +9,7 @@ mod child;
 mod crash;
 mod editing;
 mod folding;
+mod heard;
 mod inbox;
 mod logins;
 mod no_room;

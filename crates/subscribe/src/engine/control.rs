@@ -6,19 +6,14 @@ use atcomms_repo::frame::{self, Frame, SyncFrame};
 use atcomms_repo::verify::{Limits, verify_sync};
 
 use super::repository::Key;
-use super::{Engine, Output, SourceIndex, Verified};
+use super::{Engine, Outcome, Output, SourceIndex, Verified};
 
 impl Engine {
     pub(super) fn control(&mut self, source: SourceIndex, bytes: &[u8], now: u64) {
         match frame::decode(bytes) {
             Ok(Frame::Identity(identity)) => {
                 if let Ok(did) = identity.did.parse() {
-                    if let Some(repository) = self.repositories.get_mut(&did)
-                        && let Key::Known { .. } = repository.key
-                    {
-                        repository.key = Key::Unknown;
-                    }
-                    self.questions.push_back(Output::Forget { did });
+                    self.forget(did);
                 }
             }
             Ok(Frame::Sync(sync)) => self.sync(source, &sync, now),
@@ -44,6 +39,7 @@ impl Engine {
             Err(error) => self.counters.rejected(error.reason()),
         }
     }
+
     /// A repository has a new state, after which its earlier commits say nothing: a tree that was rebuilt, say.
     fn sync(&mut self, source: SourceIndex, sync: &SyncFrame<'_>, now: u64) {
         let (Ok(did), Ok(rev)) = (sync.did.parse::<Did>(), sync.rev.parse::<Tid>()) else {
@@ -71,23 +67,33 @@ impl Engine {
         {
             let head = head.head();
             repository.head = Some(head);
-            let verified = Some(Box::new(Verified {
+            let verified = Box::new(Verified {
                 did,
                 head,
                 known: Vec::new(),
                 standing: None,
-            }));
+            });
             self.order.put(
                 repository.last_ticket,
                 Output::Settled {
                     source,
                     seq: sync.seq,
-                    verified,
+                    outcome: Outcome::Verified(verified),
                 },
             );
             return;
         }
         let signed = verified.map(|head| head.rev());
         self.miss(&did, signed, "its repository was set anew", now);
+    }
+
+    /// What was resolved of an identity may be out of date.
+    pub(super) fn forget(&mut self, did: Did) {
+        if let Some(repository) = self.repositories.get_mut(&did)
+            && let Key::Known { .. } = repository.key
+        {
+            repository.key = Key::Unknown;
+        }
+        self.questions.push_back(Output::Forget { did });
     }
 }

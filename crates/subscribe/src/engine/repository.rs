@@ -97,6 +97,8 @@ pub(super) struct Repository {
     pub(super) head: Option<Head>,
     /// The newest rev that was delivered on a relay's word alone; only for dropping others like it.
     pub(super) relayed: Option<Tid>,
+    /// The newest rev of which an operation was taken alone, on a word or with its proof; for the same.
+    pub(super) heard: Option<Tid>,
     pub(super) key: Key,
     /// Where it is, as its author's identity says; known with the key.
     pub(super) host: Option<Arc<str>>,

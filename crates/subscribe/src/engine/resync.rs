@@ -12,7 +12,7 @@ use super::difference::{Difference, differences, made_at};
 use super::order::Ticket;
 use super::repository::{Held, Key, Missing, Standing};
 use super::said::Said;
-use super::{Engine, Output, Verified};
+use super::{Engine, Outcome, Output, Verified};
 use crate::snapshot::{FetchFailure, KnownRecords, Path, Snapshot};
 use crate::trust::{Continuity, Trust};
 
@@ -402,13 +402,13 @@ impl Engine {
         );
         for (held, _) in covered {
             let (source, seq) = (held.source, held.seq);
-            let verified = None;
+            let outcome = Outcome::Unverified;
             self.order.put(
                 ticket,
                 Output::Settled {
                     source,
                     seq,
-                    verified,
+                    outcome,
                 },
             );
             self.order.done(held.ticket);

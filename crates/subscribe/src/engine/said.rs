@@ -53,6 +53,13 @@ impl Engine {
         let source = self.hosts.get(held.source).cloned().unwrap_or_default();
         let (did, rev, cid) = (commit.did().clone(), commit.rev(), commit.commit());
         for op in commit.into_ops() {
+            if !self.hearsay.is_empty()
+                && let path = format!("{}/{}", op.collection(), op.rkey())
+                && self.hearsay.delivered(&did, rev, &path, op.cid())
+            {
+                self.counters.duplicates(1);
+                continue;
+            }
             self.say(
                 ticket,
                 Said {
@@ -125,7 +132,7 @@ impl Engine {
     }
 }
 
-enum Unreadable {
+pub(super) enum Unreadable {
     OtherAuthor,
     Undecodable(String),
 }
@@ -135,13 +142,17 @@ fn read(said: &Said) -> Result<Option<Map>, Unreadable> {
     let Some(bytes) = &said.bytes else {
         return Ok(None);
     };
-    let map = match Value::from_cbor(bytes) {
-        Ok(Value::Map(map)) => map,
-        Ok(_) => return Err(Unreadable::Undecodable("a record must be a map".to_owned())),
-        Err(error) => return Err(Unreadable::Undecodable(error.to_string())),
-    };
-    match claimed_author(said.collection.as_str(), &map) {
-        Some(claimed) if claimed != said.did.as_str() => Err(Unreadable::OtherAuthor),
-        _ => Ok(Some(map)),
+    match Value::from_cbor(bytes) {
+        Ok(Value::Map(map)) => readable(&said.collection, map, &said.did).map(Some),
+        Ok(_) => Err(Unreadable::Undecodable("a record must be a map".to_owned())),
+        Err(error) => Err(Unreadable::Undecodable(error.to_string())),
+    }
+}
+
+/// A record that does not claim another author.
+pub(super) fn readable(collection: &Nsid, map: Map, did: &Did) -> Result<Map, Unreadable> {
+    match claimed_author(collection.as_str(), &map) {
+        Some(claimed) if claimed != did.as_str() => Err(Unreadable::OtherAuthor),
+        _ => Ok(map),
     }
 }

@@ -13,7 +13,7 @@ use futures::{Stream, stream};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 
-use super::firehose::Progress;
+use super::progress::Progress;
 use super::{From, SourceEvent};
 
 /// The largest frame that is read, in bytes: as over a socket. What is larger is no recording.
