@@ -275,7 +275,10 @@ async fn an_account_that_is_not_active_is_paused_and_comes_back_whole() {
         .deactivate(&scene.alice.did)
         .expect("it is hers");
     consumer.waits(0).await;
-    assert_eq!(consumer.paused().await, [scene.alice.did.clone()]);
+    assert_eq!(
+        consumer.paused().await,
+        std::slice::from_ref(&scene.alice.did)
+    );
     scene.pds().activate(&scene.alice.did).expect("it is hers");
     scene.write("three").await;
     assert_eq!(consumer.until("three").await, ["one", "two", "three"]);
@@ -338,6 +341,34 @@ async fn a_relay_cannot_silence_an_account() {
     assert_eq!(consumer.next().await.0, "one");
     scene.write("two").await;
     assert_eq!(consumer.next().await.0, "two");
+}
+
+#[tokio::test]
+async fn without_a_relay_the_author_is_followed_from_home_to_home() {
+    let mut scene = Scene::new().await;
+    let mut consumer = scene.at_her_pds(From::Start).await;
+    scene.write("one").await;
+    assert_eq!(consumer.next().await.0, "one");
+    scene.migrate().await;
+    scene.write("two").await;
+    assert_eq!(consumer.next().await.0, "two");
+    consumer.end().await;
+    scene.write("three").await;
+    let mut consumer = scene.at_her_pds(From::Live).await;
+    assert_eq!(consumer.next().await.0, "three");
+    scene.write("four").await;
+    assert_eq!(consumer.next().await, ("four".to_owned(), true));
+}
+
+#[tokio::test]
+async fn a_pds_counts_only_for_its_own_accounts() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.at_a_stranger_and_at_home().await;
+    scene.write("one").await;
+    assert_eq!(consumer.next().await.0, "one");
+    scene.write("two").await;
+    assert_eq!(consumer.next().await.0, "two");
+    consumer.rejected("other_host").await;
 }
 
 /// Where a process dies while a repository is fetched and taken in, and how often it got past there before.

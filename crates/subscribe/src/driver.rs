@@ -13,7 +13,6 @@ use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
-use url::Url;
 
 use crate::account::ask_status;
 use crate::backfill::{Backfill, BackfillEvent};
@@ -21,28 +20,27 @@ use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{AccountStatus, Engine, KeyAnswer, Outcome, Output, SourceIndex};
+use crate::homes::{Change, Homes};
 use crate::lag::{LagWatch, Notice};
 use crate::metrics;
 use crate::prover::{Proofs, Prover};
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
-use crate::source::SourceEvent;
 use crate::source::progress::Progress;
+use crate::source::{From, Source, SourceEvent, host_of};
 use crate::subscription::StreamError;
 use crate::sweep::{Sweep, SweepEvent};
 
-/// One source as the driver drives it.
-pub(crate) struct Feed {
-    pub(crate) host: Arc<str>,
-    pub(crate) progress: Progress,
-    pub(crate) events: Pin<Box<dyn Stream<Item = SourceEvent> + Send>>,
-}
-
-/// How a driver asks the network, and when it ends.
+/// What a driver watches, how it asks the network, and when it ends.
 pub(crate) struct Plan {
     pub(crate) resolver: Resolver,
     pub(crate) scope: Arc<Scope>,
+    pub(crate) sources: Vec<Source>,
+    /// The followed repositories are watched at their PDSs.
+    pub(crate) at_their_pds: bool,
+    pub(crate) from: From,
+    pub(crate) cursors: Vec<(String, i64)>,
     pub(crate) sweep_every: Duration,
     pub(crate) idle: Option<Duration>,
 }
@@ -54,6 +52,8 @@ struct Host {
     up: bool,
     /// It refused us for good.
     refused: bool,
+    /// Nobody who is followed is there any more.
+    left: bool,
     /// It was a file, which is read.
     ended: bool,
 }
@@ -75,6 +75,12 @@ type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + 
 pub(crate) struct Driver {
     engine: Engine,
     resolver: Resolver,
+    from: From,
+    /// How far each source was taken in by an earlier run.
+    cursors: Vec<(String, i64)>,
+    scope: Arc<Scope>,
+    /// Where the followed repositories are, if they are watched there.
+    homes: Option<Homes>,
     hosts: Vec<Host>,
     events: Events,
     lookups: Lookups,
@@ -101,34 +107,27 @@ impl Driver {
     pub(crate) fn new(
         engine: Engine,
         plan: Plan,
-        feeds: Vec<Feed>,
         sink: Sink,
         links: watch::Sender<Links>,
         counters: Arc<Counters>,
     ) -> Self {
-        let mut hosts = Vec::new();
-        let mut events = Events::new();
-        let mut lag = LagWatch::default();
-        for (index, feed) in feeds.into_iter().enumerate() {
-            lag.add(feed.host.clone());
-            hosts.push(Host {
-                name: feed.host,
-                progress: feed.progress,
-                up: false,
-                refused: false,
-                ended: false,
-            });
-            events.push(feed.events.map(move |event| (index, event)).boxed());
-        }
-        Driver {
+        let homes = plan.at_their_pds.then(|| {
+            let followed = plan.scope.followed();
+            Homes::new(plan.resolver.clone(), followed)
+        });
+        let mut driver = Driver {
             engine,
-            backfill: Backfill::new(plan.resolver.clone(), plan.scope),
+            backfill: Backfill::new(plan.resolver.clone(), plan.scope.clone()),
             sweep: Sweep::new(plan.resolver.clone(), plan.sweep_every),
             prover: Prover::new(plan.resolver.clone()),
             proofs: Proofs::new(),
             resolver: plan.resolver,
-            hosts,
-            events,
+            from: plan.from,
+            cursors: plan.cursors,
+            scope: plan.scope,
+            homes,
+            hosts: Vec::new(),
+            events: Events::new(),
             lookups: Lookups::new(),
             at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             statuses: Statuses::new(),
@@ -137,10 +136,76 @@ impl Driver {
             counters,
             idle: plan.idle,
             bytes: 0,
-            lag,
+            lag: LagWatch::default(),
             look: true,
             unread: None,
+        };
+        for source in plan.sources {
+            driver.join(&source);
         }
+        driver.wanted();
+        driver
+    }
+
+    /// Watches one more source.
+    fn join(&mut self, source: &Source) {
+        let progress = Progress::new();
+        let mut cursors = self.cursors.iter();
+        if let Some((_, seq)) = cursors.find(|(host, _)| host == source.host()) {
+            progress.set(*seq);
+        }
+        let name: Arc<str> = source.host().into();
+        let index = self.engine.add_source(name.clone(), source.own());
+        let events = source.events(self.from, progress.clone(), &self.scope);
+        self.lag.add(name.clone());
+        self.hosts.push(Host {
+            name,
+            progress,
+            up: false,
+            refused: false,
+            left: false,
+            ended: false,
+        });
+        self.events
+            .push(events.map(move |event| (index, event)).boxed());
+    }
+
+    /// Watches a source no longer: nobody who is followed is there.
+    fn leave(&mut self, name: &str) {
+        for host in &mut self.hosts {
+            if *host.name == *name && !host.left {
+                tracing::info!(host = %host.name, "nobody who is followed is here any more");
+                host.progress.stop();
+                host.left = true;
+                if std::mem::replace(&mut host.up, false) {
+                    self.engine.disconnected();
+                }
+            }
+        }
+    }
+
+    /// Somebody who is followed was found, or has moved.
+    fn moved(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Join(source) => self.join(&source),
+                Change::Leave(host) => self.leave(&host),
+            }
+        }
+        self.wanted();
+    }
+
+    /// Says how many sources there are to be connected to.
+    fn wanted(&self) {
+        let known = self.homes.as_ref().is_none_or(Homes::are_known);
+        let watched = self.hosts.iter().filter(|host| !host.left).count();
+        let wanted = if known { watched } else { usize::MAX };
+        let up = self.hosts.iter().filter(|host| host.up).count();
+        self.links.send_modify(|links| {
+            links.wanted = wanted;
+            links.up = up;
+            links.ever |= up > 0;
+        });
     }
 
     /// Runs until the subscriber is gone, the sources are silent for the idle time, or the engine stops.
@@ -152,7 +217,8 @@ impl Driver {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Nothing more comes from files that are read: what waits for a key is all that is left.
-            if self.hosts.iter().all(|host| host.ended) && self.idle != Some(FILES_OVER) {
+            let read = !self.hosts.is_empty() && self.hosts.iter().all(|host| host.ended);
+            if read && self.idle != Some(FILES_OVER) {
                 self.idle = Some(FILES_OVER);
                 silence.as_mut().reset(tokio::time::Instant::now());
             }
@@ -169,7 +235,12 @@ impl Driver {
                 event = self.backfill.next(), if !self.backfill.is_idle() => self.backfilled(event).await,
                 Some((did, status)) = self.statuses.next(), if !self.statuses.is_empty() => {
                     self.engine.status(&did, status, micros());
+                    // Where the account is was looked up anew for it.
+                    if let Some(homes) = &mut self.homes {
+                        homes.look_again(&did);
+                    }
                 }
+                Some(changes) = next_home(&mut self.homes) => self.moved(changes),
                 event = self.sweep.next() => self.swept(event),
                 Some((did, answer)) = self.proofs.next(), if !self.proofs.is_empty() => {
                     self.engine.proven(&did, answer);
@@ -326,6 +397,8 @@ impl Driver {
                     self.engine.disconnected();
                 }
             }
+            // It ends with the next thing that comes.
+            SourceEvent::Connected | SourceEvent::Disconnected(_) if host.left => return,
             SourceEvent::Connected => {
                 tracing::info!(host = %host.name, "connected");
                 if !std::mem::replace(&mut host.up, true) {
@@ -347,13 +420,7 @@ impl Driver {
                 }
             }
         }
-        let up = self.hosts.iter().filter(|host| host.up).count();
-        self.links.send_modify(|links| {
-            *links = Links {
-                up,
-                ever: links.ever || up > 0,
-            }
-        });
+        self.wanted();
     }
 
     /// Does what the engine asks for; false when the subscription is over.
@@ -390,7 +457,12 @@ impl Driver {
                     let answer = self.prover.clone().answer(question);
                     self.proofs.push(Box::pin(answer));
                 }
-                Output::Forget { did } => self.resolver.forget(&did).await,
+                Output::Forget { did } => {
+                    self.resolver.forget(&did).await;
+                    if let Some(homes) = &mut self.homes {
+                        homes.look_again(&did);
+                    }
+                }
                 Output::Stop { source, error } => {
                     let Some(host) = self.hosts.get_mut(source) else {
                         continue;
@@ -399,7 +471,7 @@ impl Driver {
                     host.progress.stop();
                     host.refused = true;
                     let host = host.name.to_string();
-                    if self.hosts.iter().all(|host| host.refused) {
+                    if self.hosts.iter().all(|host| host.refused || host.left) {
                         self.sink
                             .stopped(StreamError::Refused { host, error })
                             .await;
@@ -460,7 +532,7 @@ impl Driver {
                 resolver.resolve_did(&did).await
             };
             let answer = match resolved {
-                Ok(identity) => KeyAnswer::Key(identity.key, host(&identity.pds).into()),
+                Ok(identity) => KeyAnswer::Key(identity.key, host_of(&identity.pds).into()),
                 Err(error) if error.is_transient() => KeyAnswer::Unavailable(error.to_string()),
                 Err(error) => KeyAnswer::None(error.to_string()),
             };
@@ -469,11 +541,10 @@ impl Driver {
     }
 }
 
-/// A server by name, and by port if it has one of its own: what it answers for.
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
+/// What is to be done about the sources next; `None` if they do not change.
+async fn next_home(homes: &mut Option<Homes>) -> Option<Vec<Change>> {
+    match homes {
+        Some(homes) => Some(homes.next().await),
+        None => None,
     }
 }

@@ -104,7 +104,7 @@ impl Durable {
         let (fed, fed_seen) = watch::channel(Fed::default());
         let (stop, stopping) = watch::channel(false);
         let (links, seen) = watch::channel(Links::default());
-        let connection = Connection::new(self.subscriber.sources(), seen);
+        let connection = Connection::new(seen);
         let counters = Arc::new(Counters::new());
         let feeder = Feeder {
             subscriber: self.subscriber,

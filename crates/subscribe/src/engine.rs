@@ -165,6 +165,14 @@ pub(crate) enum Outcome {
     Alone(Option<(Did, Path, Option<Cid>)>),
 }
 
+/// A source, as an engine knows it.
+#[derive(Debug)]
+struct Named {
+    name: Arc<str>,
+    /// The PDS whose accounts alone it counts for, if it does not count for all.
+    own: Option<Arc<str>>,
+}
+
 /// How much waits in an engine, and how much came by.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
@@ -201,7 +209,7 @@ pub(crate) struct Engine {
     /// Commit frames of no interest since one was looked at for its time.
     passed: u32,
     required: Trust,
-    hosts: Vec<Arc<str>>,
+    sources: Vec<Named>,
     repositories: Repositories,
     held_bytes: usize,
     questions: VecDeque<Output>,
@@ -218,7 +226,6 @@ impl Engine {
         admission: Admission,
         required: Trust,
         resyncs: Resyncs,
-        hosts: Vec<Arc<str>>,
         counters: Arc<Counters>,
     ) -> Self {
         Engine {
@@ -230,7 +237,7 @@ impl Engine {
             in_scope: 0,
             passed: 0,
             required,
-            hosts,
+            sources: Vec::new(),
             repositories: Repositories::default(),
             held_bytes: 0,
             questions: VecDeque::new(),
@@ -240,6 +247,26 @@ impl Engine {
             raising: Raising::default(),
             counters,
         }
+    }
+
+    /// One more source; if it is one account's choice, the PDS whose accounts alone it counts for.
+    pub(crate) fn add_source(&mut self, name: Arc<str>, own: Option<Arc<str>>) -> SourceIndex {
+        self.sources.push(Named { name, own });
+        self.sources.len() - 1
+    }
+
+    fn name_of(&self, source: SourceIndex) -> Arc<str> {
+        let source = self.sources.get(source);
+        source.map(|source| source.name.clone()).unwrap_or_default()
+    }
+
+    /// Whether a source does not count for this repository: its document names another PDS.
+    fn is_stray(&mut self, source: SourceIndex, did: &Did) -> bool {
+        let Some(Some(own)) = self.sources.get(source).map(|source| &source.own) else {
+            return false;
+        };
+        let repository = self.repositories.get_mut(did);
+        repository.is_some_and(|known| known.host.as_ref().is_some_and(|host| host != own))
     }
 
     /// Takes in what was verified by an earlier run.

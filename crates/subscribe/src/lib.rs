@@ -48,6 +48,7 @@ mod driver;
 mod durable;
 mod engine;
 mod frames;
+mod homes;
 mod inbox;
 mod intake;
 pub mod jetstream;

@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use atcomms_identity::{Guard, Identity, Resolver};
 use bytes::Bytes;
@@ -96,7 +97,8 @@ impl Source {
     }
 
     /// The firehose of an account's PDS. Where that is was the account's choice, so that the
-    /// connection passes the resolver's guard: not into a private network.
+    /// connection passes the resolver's guard: not into a private network. It counts only for the accounts
+    /// whose documents name this PDS.
     ///
     /// # Errors
     /// The PDS's URL has a path.
@@ -113,6 +115,18 @@ impl Source {
         match &self.0 {
             Kind::Firehose { url, .. } => Some(socket::http_url(url)),
             Kind::Jetstream { .. } | Kind::File { .. } => None,
+        }
+    }
+
+    /// The host whose accounts alone it counts for, if it is somebody's PDS and nobody vouches for it.
+    pub(crate) fn own(&self) -> Option<Arc<str>> {
+        match &self.0 {
+            Kind::Firehose {
+                url,
+                guard: Some(_),
+                ..
+            } => Some(host_of(url).into()),
+            _ => None,
         }
     }
 
@@ -192,6 +206,15 @@ fn host_url(host: &str) -> Result<Url, SourceError> {
 
 /// The path of a Jetstream, by which it differs from the firehose of the same host.
 const JETSTREAM: &str = "/subscribe";
+
+/// A URL's host, with its port if that is not the scheme's own.
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
 
 /// How a file is written where a host could be.
 const FILE: &str = "file:";

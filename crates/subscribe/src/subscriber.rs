@@ -16,13 +16,12 @@ use crate::admission::Admission;
 use crate::clock::micros;
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
-use crate::driver::{Driver, Feed, Plan};
+use crate::driver::{Driver, Plan};
 use crate::durable::Durable;
 use crate::engine::{Engine, Resyncs, Standing};
 use crate::known::Known;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
-use crate::source::progress::Progress;
 use crate::source::{From, Source};
 use crate::subscription::Subscription;
 use crate::sweep::SWEEP_EVERY;
@@ -62,6 +61,7 @@ pub struct Subscriber {
     actions: Vec<Action>,
     trust: Trust,
     idle: Option<Duration>,
+    at_their_pds: bool,
     sweep_every: Duration,
 }
 
@@ -79,6 +79,7 @@ impl Subscriber {
             actions: Vec::new(),
             trust: Trust::Verified,
             idle: None,
+            at_their_pds: false,
             sweep_every: SWEEP_EVERY,
         }
     }
@@ -93,6 +94,14 @@ impl Subscriber {
         {
             self.sources.push(source);
         }
+        self
+    }
+
+    /// Watches each followed peer at its PDS, without a relay: a PDS joins when the first of them is there, and
+    /// leaves when the last has moved away. It counts only for the accounts whose documents name it. Nobody
+    /// who is not followed is heard this way.
+    pub fn at_their_pds(mut self) -> Self {
+        self.at_their_pds = true;
         self
     }
 
@@ -183,7 +192,7 @@ impl Subscriber {
         self.check()?;
         let (items, received) = mpsc::channel(DELIVERIES_WAITING);
         let (links, seen) = watch::channel(Links::default());
-        let connection = Connection::new(self.sources.len(), seen);
+        let connection = Connection::new(seen);
         let counters = Arc::new(Counters::new());
         let driver = self.drive(
             Sink::Hands {
@@ -213,13 +222,8 @@ impl Subscriber {
         self.who.clone().without(|did| blocks.contains(did))
     }
 
-    /// How many hosts are watched.
-    pub(crate) fn sources(&self) -> usize {
-        self.sources.len()
-    }
-
     pub(crate) fn check(&self) -> Result<(), SubscribeError> {
-        if self.sources.is_empty() {
+        if self.sources.is_empty() && !self.at_their_pds {
             return Err(SubscribeError::NoSource);
         }
         if matches!(self.who(), Who::Peers(peers) if peers.is_empty()) {
@@ -239,23 +243,6 @@ impl Subscriber {
         let (collections, actions) = (self.collections.clone(), self.actions.clone());
         let scope = Scope::new(self.who(), collections, actions);
         let scope = Arc::new(scope.leave_out(self.left_out.iter().cloned()));
-        let feeds: Vec<Feed> = self
-            .sources
-            .iter()
-            .map(|source| {
-                let progress = Progress::new();
-                let mut cursors = before.cursors.iter();
-                if let Some((_, seq)) = cursors.find(|(host, _)| host == source.host()) {
-                    progress.set(*seq);
-                }
-                Feed {
-                    host: source.host().into(),
-                    events: source.events(self.from, progress.clone(), &scope),
-                    progress,
-                }
-            })
-            .collect();
-        let hosts = feeds.iter().map(|feed| feed.host.clone()).collect();
         let resyncs = Resyncs {
             allowed: self
                 .sources
@@ -269,7 +256,6 @@ impl Subscriber {
             self.admission.clone(),
             self.trust,
             resyncs,
-            hosts,
             counters.clone(),
         );
         for (did, head, standing) in &before.heads {
@@ -282,10 +268,14 @@ impl Subscriber {
         let plan = Plan {
             resolver: self.resolver.clone(),
             scope,
+            sources: self.sources.clone(),
+            at_their_pds: self.at_their_pds,
+            from: self.from,
+            cursors: before.cursors,
             sweep_every: self.sweep_every,
             idle: self.idle,
         };
-        Driver::new(engine, plan, feeds, sink, links, counters)
+        Driver::new(engine, plan, sink, links, counters)
     }
 }
 

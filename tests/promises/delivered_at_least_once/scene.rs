@@ -108,6 +108,34 @@ impl Scene {
         }
     }
 
+    /// The consumer where Alice is, without a relay.
+    pub(crate) async fn at_her_pds(&self, from: From) -> Consumer {
+        let subscriber = self.subscriber().at_their_pds().from(from);
+        let durable = subscriber.durable(self.store(CrashPlan::new(|_| false)), "tests");
+        Consumer {
+            inbox: durable.start().await.expect("something to watch"),
+        }
+    }
+
+    /// The same, while somebody who is not her PDS pretends to be one that has her.
+    pub(crate) async fn at_a_stranger_and_at_home(&self) -> Consumer {
+        let resolver = atcomms::resolver(self.devnet.plc_url().parse().expect("a URL")).build();
+        let mut pretended = resolver.resolve_did(&self.alice.did).await.expect("Alice");
+        pretended.pds = self.relay().url().parse().expect("a URL");
+        let stranger = Source::of_pds(&pretended, &resolver).expect("a source");
+        let subscriber = self.subscriber().source(stranger).at_their_pds();
+        let store = self.store(CrashPlan::new(|_| false));
+        let durable = subscriber.from(From::Start).durable(store, "tests");
+        Consumer {
+            inbox: durable.start().await.expect("something to watch"),
+        }
+    }
+
+    fn store(&self, plan: CrashPlan) -> Store {
+        let path = self.folder.path().join("store.sqlite3");
+        Store::open_to_crash(path, plan).expect("a store")
+    }
+
     /// The consumer at the relay, as a process that dies as planned. What it had comes back soon.
     pub(crate) async fn dies_at_relay(&self, plan: CrashPlan) -> Consumer {
         let url = self.relay().url();
@@ -119,8 +147,7 @@ impl Scene {
     }
 
     fn durable(&self, subscriber: Subscriber, host: &str, from: From, plan: CrashPlan) -> Durable {
-        let path = self.folder.path().join("store.sqlite3");
-        let store = Store::open_to_crash(path, plan).expect("a store");
+        let store = self.store(plan);
         let source = Source::firehose(host).expect("a source");
         subscriber.source(source).from(from).durable(store, "tests")
     }
@@ -166,6 +193,18 @@ impl Consumer {
             texts.push(self.next().await.0);
         }
         texts
+    }
+
+    /// Waits until something was refused for this reason.
+    pub(crate) async fn rejected(&self, reason: &str) {
+        let rejected = async {
+            while !self.summary().rejected.contains_key(reason) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, rejected)
+            .await
+            .expect("it is refused in time");
     }
 
     /// Waits until so many events wait to be handed out.

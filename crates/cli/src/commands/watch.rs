@@ -69,13 +69,12 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     if !args.peers.is_empty() {
         let mut peers = Vec::new();
         for address in &args.peers {
-            let identity = resolver.resolve(address).await?;
-            if !named {
-                sources.push(Source::of_pds(&identity, &resolver)?);
-            }
-            peers.push(identity.did);
+            peers.push(resolver.resolve(address).await?.did);
         }
         subscriber = subscriber.peers(peers);
+        if !named {
+            subscriber = subscriber.at_their_pds();
+        }
     }
     let (mut subscriber, contacts) =
         super::admission::admit(subscriber, &resolver, &args.admission).await?;
@@ -87,7 +86,7 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     }
     sources.sort_by(|a, b| a.host().cmp(b.host()));
     sources.dedup_by(|a, b| a.host() == b.host());
-    if sources.is_empty() {
+    if sources.is_empty() && args.peers.is_empty() {
         return Err(Failure::Usage("nothing to watch: name a host with --source or --jetstream, an agent with --peer, or log in to watch your own PDS".to_owned()));
     }
     for source in sources {

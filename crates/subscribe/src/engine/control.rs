@@ -20,7 +20,7 @@ impl Engine {
             Ok(Frame::Info(info)) => {
                 let name = info.name;
                 let message = info.message.unwrap_or_default();
-                let host = self.hosts.get(source).map_or("", |host| host);
+                let host = self.name_of(source);
                 tracing::warn!(%host, name, message, "the host says that we were away for too long: older events are gone from its stream");
                 // What the stream passed over shows in the revs of the repositories that are followed.
                 self.questions.push_back(Output::Sweep);
@@ -31,7 +31,7 @@ impl Engine {
             }
             Ok(Frame::Error(error)) => {
                 // The host closes the connection after it, and the source reconnects.
-                let host = self.hosts.get(source).map_or("", |host| host);
+                let host = self.name_of(source);
                 tracing::warn!(%host, error = error.error, message = error.message.unwrap_or_default(), "the host ended the stream");
             }
             Ok(Frame::Account(account)) => self.account(&account),

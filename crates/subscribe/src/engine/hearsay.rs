@@ -219,7 +219,7 @@ impl Engine {
 
     /// Delivers an event.
     pub(super) fn tell(&mut self, word: &Word, text: Text, trust: Trust, commit: Option<Cid>) {
-        let source = self.hosts.get(word.source).cloned().unwrap_or_default();
+        let source = self.name_of(word.source);
         let uri = AtUri::record(&word.did, &word.collection, &word.rkey);
         let map = text.map.map_err(Unreadable::Undecodable);
         let map = map.and_then(|map| match map {

@@ -48,6 +48,16 @@ impl Engine {
                 return;
             }
         };
+        if key.is_some() && self.is_stray(held.source, did) {
+            // The document may have changed since it was read.
+            if !last {
+                self.hold_again(held, did);
+                return;
+            }
+            self.counters.rejected("other_host");
+            self.settled(&held, None);
+            return;
+        }
         let mut verified = None;
         match self.verdict(&frame, did, key, last, now) {
             Verdict::Believed(commit, trust) => {

@@ -255,21 +255,16 @@ mod tests {
 
     fn engine() -> Engine {
         let scope = Scope::new(Who::Anyone, Vec::new(), Vec::new());
-        let hosts = vec!["ws://localhost/subscribe".into()];
         let resyncs = Resyncs {
             allowed: false,
             begins_live: true,
             began_live: true,
         };
         let (scope, counters) = (Arc::new(scope), Arc::new(Counters::new()));
-        Engine::new(
-            scope,
-            Admission::default(),
-            Trust::Verified,
-            resyncs,
-            hosts,
-            counters,
-        )
+        let admission = Admission::default();
+        let mut engine = Engine::new(scope, admission, Trust::Verified, resyncs, counters);
+        engine.add_source("ws://localhost/subscribe".into(), None);
+        engine
     }
 
     fn rev(n: u64) -> Tid {

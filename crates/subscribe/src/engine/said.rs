@@ -50,7 +50,7 @@ impl Engine {
             self.counters.rejected("records_too_large");
             return;
         }
-        let source = self.hosts.get(held.source).cloned().unwrap_or_default();
+        let source = self.name_of(held.source);
         let (did, rev, cid) = (commit.did().clone(), commit.rev(), commit.commit());
         for op in commit.into_ops() {
             if !self.hearsay.is_empty()

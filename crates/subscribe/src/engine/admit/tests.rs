@@ -92,9 +92,9 @@ impl Desk {
             began_live: true,
         };
         let scope = Arc::new(scope);
-        let hosts = vec!["relay.example".into()];
         let required = Trust::Verified;
-        let engine = Engine::new(scope, admission, required, resyncs, hosts, counters.clone());
+        let mut engine = Engine::new(scope, admission, required, resyncs, counters.clone());
+        engine.add_source("relay.example".into(), None);
         let keys = authors.iter().map(|author| {
             let known = (author.key.clone(), author.host);
             (author.did.clone(), known)
