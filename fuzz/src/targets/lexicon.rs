@@ -60,9 +60,16 @@ fn cbor(data: &[u8]) {
             typed_as(value, data);
         }
         Err(error) => {
-            // What breaks no rule of DAG-CBOR breaks one of the data model.
-            if let (Ok(ipld), ValueProblem::Cbor { .. }) = (&strict, error.problem()) {
-                assert!(has_odd_link(ipld), "{error}, but it is strict DAG-CBOR: {ipld:?}");
+            // What breaks no rule of DAG-CBOR breaks one of the data model. (The other decoder takes some forms that
+            // it would not write.)
+            let strict = strict
+                .ok()
+                .filter(|ipld| serde_ipld_dagcbor::to_vec(ipld).is_ok_and(|bytes| bytes == data));
+            if let (Some(ipld), ValueProblem::Cbor { .. }) = (&strict, error.problem()) {
+                assert!(
+                    has_odd_link(ipld),
+                    "{error}, but it is strict DAG-CBOR: {ipld:?}"
+                );
             }
         }
     }
