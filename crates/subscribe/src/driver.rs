@@ -296,11 +296,10 @@ impl Driver {
             };
             let answer = match resolved {
                 Ok(identity) => KeyAnswer::Key(identity.key),
-                Err(error)
-                    if error.is_transient() && !atcomms_lexicon::fault::on("resolver-down") =>
-                {
-                    KeyAnswer::Unavailable(error.to_string())
+                Err(_) if atcomms_lexicon::fault::on("resolver-down") => {
+                    KeyAnswer::None(String::new())
                 }
+                Err(error) if error.is_transient() => KeyAnswer::Unavailable(error.to_string()),
                 Err(error) => KeyAnswer::None(error.to_string()),
             };
             (did, answer)

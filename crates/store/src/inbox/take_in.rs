@@ -45,8 +45,10 @@ impl Store {
         let (id, intake) = (consumer.id, intake.into());
         self.write("take_in", Durability::Process, move |connection| {
             let mut new = 0;
-            let nothing = atcomms_lexicon::fault::on("cursor-without-events");
-            for commit in intake.commits.iter().filter(|_| !nothing) {
+            for commit in &intake.commits {
+                if atcomms_lexicon::fault::on("cursor-without-events") {
+                    break;
+                }
                 new += take_in(connection, id, commit, now)?;
             }
             for (host, seq) in &intake.cursors {
