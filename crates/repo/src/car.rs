@@ -188,6 +188,11 @@ impl<'a> Car<'a> {
         self.find(codec, digest)
     }
 
+    /// The bytes of a block that must be DAG-CBOR by its CID too: the same bytes go by another CID as raw ones.
+    pub(crate) fn get_cbor(&self, cid: &Cid) -> Option<&'a [u8]> {
+        self.get(cid).filter(|_| digest::of_cbor(cid).is_some())
+    }
+
     #[inline]
     fn find(&self, codec: u8, digest: &Digest) -> Option<&'a [u8]> {
         let section = if self.sorted.is_empty() {

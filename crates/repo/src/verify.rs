@@ -152,7 +152,10 @@ impl<'f> OpenCommit<'f> {
                 commit: Box::new(frame.commit),
             });
         }
-        let block = CommitBlock::parse(car.get(&frame.commit).ok_or(VerifyError::CommitMissing)?)?;
+        let block = CommitBlock::parse(
+            car.get_cbor(&frame.commit)
+                .ok_or(VerifyError::CommitMissing)?,
+        )?;
         if block.did != frame.repo && !fault::on("commit-did") {
             return Err(VerifyError::OtherDid);
         }

@@ -109,7 +109,7 @@ impl VerifiedHead {
         limits: &Limits,
     ) -> Result<Self, VerifyError> {
         let commit = car.root();
-        let block = CommitBlock::parse(car.get(&commit).ok_or(VerifyError::CommitMissing)?)?;
+        let block = CommitBlock::parse(car.get_cbor(&commit).ok_or(VerifyError::CommitMissing)?)?;
         let rev = limits.rev(block.rev, now_micros)?;
         if block.did != did.as_str() {
             return Err(VerifyError::OtherDid);
