@@ -39,6 +39,8 @@ mod cancel;
 mod card;
 pub mod cid;
 mod defs;
+#[doc(hidden)]
+pub mod fault;
 mod handoff;
 mod invalid;
 mod key;

@@ -15,7 +15,7 @@ mod head;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use atcomms_lexicon::{Did, Tid};
+use atcomms_lexicon::{Did, Tid, fault};
 use bytes::Bytes;
 use cid::Cid;
 
@@ -66,11 +66,13 @@ impl Limits {
     ) -> Result<&'c [u8], VerifyError> {
         match car.get(cid) {
             None => Err(VerifyError::RecordMissing { path: shown(path) }),
-            Some(record) if record.len() > self.record_len => Err(VerifyError::RecordTooLarge {
-                path: shown(path),
-                len: record.len(),
-                max: self.record_len,
-            }),
+            Some(record) if record.len() > self.record_len && !fault::on("record-length") => {
+                Err(VerifyError::RecordTooLarge {
+                    path: shown(path),
+                    len: record.len(),
+                    max: self.record_len,
+                })
+            }
             Some(record) => Ok(record),
         }
     }
@@ -79,7 +81,7 @@ impl Limits {
     fn rev(&self, rev: &str, now_micros: u64) -> Result<Tid, VerifyError> {
         let tid: Tid = rev.parse().map_err(|_| VerifyError::RevSyntax)?;
         let future = u64::try_from(self.future.as_micros()).unwrap_or(u64::MAX);
-        if tid.micros() > now_micros.saturating_add(future) {
+        if tid.micros() > now_micros.saturating_add(future) && !fault::on("future-rev") {
             return Err(VerifyError::FutureRev { rev: tid });
         }
         Ok(tid)
@@ -144,17 +146,20 @@ impl<'f> OpenCommit<'f> {
             .map_err(|_| VerifyError::RevSyntax)?;
         let did = frame.repo.parse().map_err(|_| VerifyError::DidSyntax)?;
         let car = Car::read(frame.blocks)?;
-        if car.root() != frame.commit {
+        if car.root() != frame.commit && !fault::on("root-cid") {
             return Err(VerifyError::Root {
                 root: Box::new(car.root()),
                 commit: Box::new(frame.commit),
             });
         }
-        let block = CommitBlock::parse(car.get(&frame.commit).ok_or(VerifyError::CommitMissing)?)?;
-        if block.did != frame.repo {
+        let block = CommitBlock::parse(
+            car.get_cbor(&frame.commit)
+                .ok_or(VerifyError::CommitMissing)?,
+        )?;
+        if block.did != frame.repo && !fault::on("commit-did") {
             return Err(VerifyError::OtherDid);
         }
-        if block.rev != frame.rev {
+        if block.rev != frame.rev && !fault::on("commit-rev") {
             return Err(VerifyError::OtherRev);
         }
         Ok(Self {
@@ -180,7 +185,10 @@ impl<'f> OpenCommit<'f> {
     /// # Errors
     /// [`VerifyError`], the first in the order of the checks.
     pub fn verify(&self, key: &VerifyingKey) -> Result<VerifiedCommit, VerifyError> {
-        self.block.verify(key).map_err(|_| VerifyError::Signature)?;
+        let signed = self.block.verify(key).is_ok() || fault::on("signature");
+        if !signed {
+            return Err(VerifyError::Signature);
+        }
         self.check().map(VerifiedCommit)
     }
 
@@ -205,7 +213,7 @@ impl<'f> OpenCommit<'f> {
             Tree::load_to_invert(data, &self.car)?.invert(&self.frame.ops)?
         };
         match self.frame.prev_data {
-            Some(prev_data) if prev_data == before => {}
+            Some(prev_data) if prev_data == before || fault::on("inversion") => {}
             Some(prev_data) => {
                 return Err(VerifyError::Inversion {
                     before: Box::new(before),
@@ -263,7 +271,7 @@ fn shown(path: &str) -> String {
 }
 
 fn check_distinct(ops: &[RepoOp<'_>]) -> Result<(), VerifyError> {
-    if ops.len() < 2 {
+    if ops.len() < 2 || fault::on("duplicate-path") {
         return Ok(());
     }
     let mut seen = HashSet::with_capacity(ops.len());

@@ -734,3 +734,47 @@ fn operations_in_a_hand_made_frame_need_no_frame_to_be_counted() {
         }
     );
 }
+
+/// The bytes are those that were signed, and only the name is another: of raw bytes.
+#[test]
+fn a_commit_goes_by_one_name_only() {
+    let key = SigningKey::generate(Curve::K256);
+    let did: atcomms_lexicon::Did = "did:plc:zmwaxnesqhtu6sdgylzfwfdz".parse().unwrap();
+    let rev = Tid::from_parts(1_700_000_000_000_000, 0);
+    let (_, mut applied) = Repository::create(did.clone(), key.clone(), rev);
+    let genuine = applied.commit.cid();
+    let raw = cid_for_raw(&applied.commit.block().bytes);
+    for block in &mut applied.blocks {
+        if block.cid == genuine {
+            block.cid = raw;
+        }
+    }
+    let blocks = car::write(&raw, &applied.blocks);
+    let bytes = applied.frame(1, "2026-01-01T00:00:00.000Z");
+    let Ok(Frame::Commit(frame)) = frame::decode(&bytes) else {
+        panic!("a commit")
+    };
+    let frame = CommitFrame {
+        commit: raw,
+        blocks: &blocks,
+        ..frame
+    };
+    let (now, limits) = (1_700_000_000_000_000, Limits::default());
+    let verified = verify_commit(&frame, &key.public(), now, &limits);
+    assert_eq!(verified.unwrap_err(), VerifyError::CommitMissing);
+    assert_eq!(
+        verify::claim(&frame).unwrap_err(),
+        VerifyError::CommitMissing
+    );
+    let (collection, rkey) = ("com.example.note".parse().unwrap(), "a".parse().unwrap());
+    let proven = atcomms_repo::proof::verify_record_proof(
+        &blocks,
+        &did,
+        &collection,
+        &rkey,
+        &key.public(),
+        now,
+        &limits,
+    );
+    assert_eq!(proven.unwrap_err(), VerifyError::CommitMissing);
+}

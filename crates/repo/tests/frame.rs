@@ -163,3 +163,18 @@ fn what_every_frame_of_a_kind_has_must_be_there() {
         }
     }
 }
+
+#[test]
+fn a_frame_of_an_unknown_type_has_one_place_in_the_stream() {
+    for (body, seq) in [
+        (&b"\xa2\x63seq\x07\x63seq\x08"[..], Some(7)),
+        (b"\xa2\x63seq\x07\x63seq\x60", Some(7)),
+        (b"\xa2\x63seq\x60\x63seq\x07", Some(7)),
+        (b"\xa1\x63seq\x60", None),
+    ] {
+        let bytes = [b"\xa2\x61t\x65#news\x62op\x01", body].concat();
+        let decoded = frame::decode(&bytes).expect("unknown types are not looked into");
+        assert_eq!(decoded.seq(), seq, "{body:x?}");
+        assert_eq!(frame::peek(&bytes).unwrap().seq(), seq, "{body:x?}, peeked");
+    }
+}

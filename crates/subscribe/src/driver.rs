@@ -533,6 +533,9 @@ impl Driver {
             };
             let answer = match resolved {
                 Ok(identity) => KeyAnswer::Key(identity.key, host_of(&identity.pds).into()),
+                Err(_) if atcomms_lexicon::fault::on("resolver-down") => {
+                    KeyAnswer::None(String::new())
+                }
                 Err(error) if error.is_transient() => KeyAnswer::Unavailable(error.to_string()),
                 Err(error) => KeyAnswer::None(error.to_string()),
             };

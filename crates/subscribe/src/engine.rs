@@ -279,6 +279,9 @@ impl Engine {
 
     /// The first commit of a source that is not settled yet, by its sequence number.
     pub(crate) fn first_unsettled(&self, source: SourceIndex) -> Option<i64> {
+        if atcomms_lexicon::fault::on("unsettled") {
+            return None;
+        }
         self.unsettled.first(source)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use atcomms_devnet::Replay;
 use atcomms_identity::Resolver;
 use atcomms_lexicon::{Broadcast, Did, Tid, encode};
+use atcomms_repo::frame::{self, Frame, IdentityFrame};
 use atcomms_repo::{Curve, Repository, SigningKey, Write};
 use atcomms_subscribe::{Delivery, From, Source, Subscriber, Subscription, Trust};
 use futures::StreamExt;
@@ -228,4 +229,51 @@ async fn a_relays_word_is_not_taken_against_a_signature() {
             .is_none()
     );
     assert_eq!(subscription.summary().rejected, [("signature", 1)].into());
+}
+
+#[tokio::test]
+async fn a_commit_on_a_relays_word_hides_no_genuine_one() {
+    let (key, other) = (
+        SigningKey::generate(Curve::K256),
+        SigningKey::generate(Curve::K256),
+    );
+    let mut forger = Author::new(&other);
+    forger.says("earlier");
+    let forged = forger.says("forged, and ahead of the truth");
+    let genuine = with_seq(4, &Author::new(&key).says("genuine"));
+    let changed = Frame::Identity(IdentityFrame {
+        seq: 3,
+        did: DID,
+        handle: None,
+        time: "2026-01-01T00:00:00.000Z",
+    });
+    let directory = MockServer::start().await;
+    answers(&directory, ResponseTemplate::new(503), Some(1)).await;
+    answers(&directory, document(&key), None).await;
+    let replay = plays(vec![forged]).await;
+    let subscriber = watch(&directory, &replay).trust(Trust::Relayed);
+    let mut subscription = subscriber.start().expect("it starts");
+    let (text, trust) = next(&mut subscription).await;
+    assert_eq!(
+        (text.as_str(), trust),
+        ("forged, and ahead of the truth", Trust::Relayed)
+    );
+    replay.push(changed.encode());
+    replay.push(genuine);
+    assert_eq!(
+        next(&mut subscription).await,
+        ("genuine".to_owned(), Trust::Verified),
+        "only what was verified makes others old"
+    );
+}
+
+/// The same commit at another place of the stream.
+fn with_seq(seq: i64, bytes: &[u8]) -> Vec<u8> {
+    match frame::decode(bytes) {
+        Ok(Frame::Commit(mut commit)) => {
+            commit.seq = seq;
+            Frame::Commit(commit).encode()
+        }
+        other => panic!("{other:?} is no commit"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atcomms_lexicon::Cid;
+use atcomms_lexicon::{Cid, fault};
 use atcomms_store::{Action, Entry, Failed, Outcome, StoreError};
 use futures::StreamExt;
 
@@ -78,6 +78,7 @@ impl Drain {
         match (entry.action, found, entry.swap) {
             (Action::Create | Action::Put, Some(found), _) if Some(found) == entry.cid => written,
             (Action::Delete, None, _) => written,
+            (Action::Create, Some(_), _) if fault::on("key-taken") => written,
             (Action::Create, Some(found), _) => failed(
                 KEY_TAKEN,
                 "its key holds another record".to_owned(),

@@ -201,6 +201,9 @@ async fn a_proxy_that_refuses_by_size_is_understood() {
     );
 }
 
+/// How long anything may take that answers at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[tokio::test]
 async fn a_blob_that_arrives_as_another_is_an_error() {
     let pds = Pds::start().await;
@@ -216,11 +219,11 @@ async fn a_blob_that_arrives_as_another_is_an_error() {
     .await;
     let publisher = pds.publisher().await;
     for what in ["another CID", "another size"] {
-        let error = publisher
+        let publishing = publisher
             .publish(message("hi"))
-            .attach(Attachment::bytes("sent"))
-            .await;
-        let error = error.unwrap_err();
+            .attach(Attachment::bytes("sent"));
+        let published = tokio::time::timeout(PATIENCE, publishing).await;
+        let error = published.expect("it is told, not waited out").unwrap_err();
         let PublishError::Attachment { reason, .. } = error else {
             panic!("{what}: {error:?}")
         };

@@ -86,7 +86,10 @@ impl<'a> Fields<'a> {
             let key = reader.text_bytes()?;
             match (key, kind) {
                 (b"ops", Commit) => once(&mut self.ops, reader, ops)?,
-                (b"seq", Kind::Unknown) => self.seq = reader.int_or_skip()?,
+                (b"seq", Kind::Unknown) if self.seq.is_none() => {
+                    self.seq = reader.int_or_skip()?;
+                }
+                (b"seq", Kind::Unknown) => reader.skip()?,
                 (b"seq", _) => once(&mut self.seq, reader, |reader| Ok(reader.int()?))?,
                 (b"repo", Commit) => once(&mut self.did, reader, text)?,
                 (b"did", _) if account => once(&mut self.did, reader, text)?,

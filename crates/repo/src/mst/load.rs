@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atcomms_lexicon::fault;
 use cid::Cid;
 
 use super::node::{Link, Node};
@@ -81,13 +82,15 @@ impl<S: BlockSource> Loader<'_, S> {
         if let (Some(first), Some(last)) = (node.entries.first(), node.entries.last()) {
             let after = bounds.after.is_none_or(|key| key < first.key.as_bytes());
             let before = bounds.before.is_none_or(|key| last.key.as_bytes() < key);
-            if !(after && before) {
+            let between = (after && before) || fault::on("tree-order");
+            if !between {
                 return Err(MstError::Keys {
                     cid: Box::new(digest::cbor_cid(digest)),
                 });
             }
         }
         if self.levels
+            && !fault::on("tree-level")
             && node
                 .entries
                 .iter()

@@ -2,7 +2,7 @@
 //! and each is signed by a key that the one before names (did:plc specification, "Operation Serialization,
 //! Signing, and Validation").
 
-use atcomms_lexicon::{Did, Map, Value, cid_for_cbor};
+use atcomms_lexicon::{Did, Map, Value, cid_for_cbor, fault};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use thiserror::Error;
 
@@ -71,7 +71,7 @@ impl PlcLog {
                 return Err(PlcLogError::OtherDid(did.clone()));
             }
             let by = before.as_ref().unwrap_or(&operation);
-            if !operation.is_signed_by(&by.rotation_keys) {
+            if !operation.is_signed_by(&by.rotation_keys) && !fault::on("plc-signature") {
                 return Err(PlcLogError::Signature(at));
             }
             before = Some(operation);

@@ -63,6 +63,7 @@ pub fn claim(frame: &CommitFrame<'_>) -> Result<Claim, VerifyError> {
             commit: Box::new(frame.commit),
         });
     }
+    let bytes = bytes.filter(|_| digest::of_cbor(&root).is_some());
     let block = CommitBlock::parse(bytes.ok_or(VerifyError::CommitMissing)?)?;
     if block.did != frame.repo {
         return Err(VerifyError::OtherDid);

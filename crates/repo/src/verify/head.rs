@@ -1,6 +1,6 @@
 //! A repository's state, and how commits follow one another.
 
-use atcomms_lexicon::{Did, Tid};
+use atcomms_lexicon::{Did, Tid, fault};
 use cid::Cid;
 
 use super::{CheckedCommit, Limits, VerifyError};
@@ -45,9 +45,11 @@ impl Relation {
         since: Option<Tid>,
         prev_data: Option<Cid>,
     ) -> Self {
-        if rev <= known.rev {
+        if rev <= known.rev && !fault::on("rev-not-newer") {
             Self::NotNewer
-        } else if since == Some(known.rev) && prev_data == Some(known.data) {
+        } else if (since == Some(known.rev) || fault::on("since"))
+            && (prev_data == Some(known.data) || fault::on("prev-data"))
+        {
             Self::Next
         } else {
             Self::Gap
@@ -107,7 +109,7 @@ impl VerifiedHead {
         limits: &Limits,
     ) -> Result<Self, VerifyError> {
         let commit = car.root();
-        let block = CommitBlock::parse(car.get(&commit).ok_or(VerifyError::CommitMissing)?)?;
+        let block = CommitBlock::parse(car.get_cbor(&commit).ok_or(VerifyError::CommitMissing)?)?;
         let rev = limits.rev(block.rev, now_micros)?;
         if block.did != did.as_str() {
             return Err(VerifyError::OtherDid);

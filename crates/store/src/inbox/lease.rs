@@ -1,5 +1,6 @@
 //! Handing events out, and taking the word of who has them.
 
+use atcomms_lexicon::fault;
 use rusqlite::{Connection, params};
 
 use super::{Received, read};
@@ -91,6 +92,9 @@ impl Store {
         now: i64,
     ) -> Result<Vec<Received>, StoreError> {
         let id = consumer.id;
+        let max_deliver = terms
+            .max_deliver
+            .saturating_add(u32::from(fault::on("max-deliver")));
         self.write("lease", Durability::Process, move |connection| {
             connection
                 .prepare_cached(
@@ -98,7 +102,7 @@ impl Store {
                      WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2
                          AND attempts >= ?3",
                 )?
-                .execute(params![id, now, terms.max_deliver, TOO_OFTEN])?;
+                .execute(params![id, now, max_deliver, TOO_OFTEN])?;
             let count = terms.count.min(room(connection, id, terms, now)?);
             let ids = next(connection, id, count, terms.strict, now)?;
             let mut hand_out = connection.prepare_cached(
@@ -252,6 +256,9 @@ impl Store {
 }
 
 fn ack(connection: &Connection, event: i64, token: LeaseToken) -> Result<(), LeaseError> {
+    if fault::on("ack-forgotten") {
+        return Ok(());
+    }
     let deleted = connection
         .prepare_cached("DELETE FROM inbox WHERE id = ?1 AND lease = ?2 AND state = 'waiting'")?
         .execute([event, token.0])?;
@@ -260,7 +267,7 @@ fn ack(connection: &Connection, event: i64, token: LeaseToken) -> Result<(), Lea
 
 fn ours(changed: usize) -> Result<(), LeaseError> {
     match changed {
-        0 => Err(LeaseError::Lost),
+        0 if !fault::on("lease-lost") => Err(LeaseError::Lost),
         _ => Ok(()),
     }
 }
@@ -284,6 +291,7 @@ fn room(
                  AND lease IS NOT NULL",
         )?
         .query_row([consumer, now], |row| row.get(0))?;
+    let out = if fault::on("max-in-flight") { 0 } else { out };
     Ok(terms.max_in_flight.saturating_sub(out))
 }
 
@@ -319,6 +327,7 @@ fn next(
     strict: bool,
     now: i64,
 ) -> Result<Vec<i64>, StoreError> {
+    let strict = strict && !fault::on("strict");
     let mut statement = connection.prepare_cached(if strict { NEXT_STRICT } else { NEXT })?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let ids = statement.query_map([consumer, now, count], |row| row.get(0))?;

@@ -1,6 +1,6 @@
 //! Into the outbox: from here on, a message is accepted.
 
-use atcomms_lexicon::{Cid, Did, Nsid, RecordKey, Tid};
+use atcomms_lexicon::{Cid, Did, Nsid, RecordKey, Tid, fault};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::attached;
@@ -132,7 +132,7 @@ impl Store {
 
 /// The entry that has the draft's `once` key.
 fn known(connection: &Connection, draft: &Draft) -> Result<Option<Accepted>, AcceptError> {
-    let Some(once) = &draft.once else {
+    let Some(once) = draft.once.as_ref().filter(|_| !fault::on("once")) else {
         return Ok(None);
     };
     let id: Option<i64> = connection
@@ -209,7 +209,12 @@ fn insert(
     entry.blobs.sort_by_cached_key(|blob| blob.cid.to_string());
     entry.blobs.dedup_by_key(|blob| blob.cid);
     let older = replaced(connection, &entry)?;
-    let worth = i64::from(entry.priority).saturating_mul(PRIORITY_STEP);
+    let priority = if fault::on("priority") {
+        0
+    } else {
+        entry.priority
+    };
+    let worth = i64::from(priority).saturating_mul(PRIORITY_STEP);
     let rank = time.saturating_sub(worth);
     // It takes the place of what it replaces: what is updated all the time would else never be sent.
     let rank = older.map_or(rank, |older| rank.min(older.rank));
@@ -292,7 +297,11 @@ fn fold(connection: &Connection, older: i64, newer: i64, now: i64) -> rusqlite::
         .prepare_cached(
             "UPDATE outbox SET state = 'folded', folded_into = ?2, settled_at = ?3 WHERE id = ?1",
         )?
-        .execute([older, newer, now])?;
+        .execute(if fault::on("fold") {
+            [newer, older, now]
+        } else {
+            [older, newer, now]
+        })?;
     attached(connection, older)
 }
 

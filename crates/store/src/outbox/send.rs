@@ -1,6 +1,6 @@
 //! What the one who sends does before it sends.
 
-use atcomms_lexicon::{Cid, Did};
+use atcomms_lexicon::{Cid, Did, fault};
 use rusqlite::{Connection, params};
 
 use super::{Action, Entry, read};
@@ -76,7 +76,7 @@ impl Store {
             )?;
             let mut sent = Vec::new();
             for id in ids {
-                if statement.execute([id, now])? > 0 {
+                if statement.execute([id, now])? > 0 || fault::on("sent-although-given-up") {
                     sent.push(id);
                 }
             }
@@ -93,11 +93,16 @@ pub(crate) fn next(
     limit: usize,
 ) -> Result<Vec<Entry>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let first_of_key = if fault::on("key-order") {
+        "TRUE"
+    } else {
+        FIRST_OF_KEY
+    };
     read::many(
         connection,
         &format!(
             "SELECT * FROM outbox AS entry
-             WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND {FIRST_OF_KEY}
+             WHERE did = ?1 AND state = 'pending' AND not_before <= ?2 AND {first_of_key}
              ORDER BY rank, id LIMIT ?3"
         ),
         params![did.as_str(), now, limit],

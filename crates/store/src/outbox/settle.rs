@@ -1,6 +1,6 @@
 //! What became of what was sent.
 
-use atcomms_lexicon::{Cid, Tid};
+use atcomms_lexicon::{Cid, Tid, fault};
 use rusqlite::{Connection, params};
 
 use super::{Action, Entry};
@@ -118,7 +118,7 @@ fn settle(
         }
         Outcome::Failed(failed) => {
             fail(connection, id, failed, now)?;
-            if entry.action == Action::Create {
+            if entry.action == Action::Create && !fault::on("dependents") {
                 return fail_dependents(connection, entry, failed, now);
             }
         }

@@ -112,14 +112,23 @@ async fn read(reader: &mut BufReader<File>) -> io::Result<Option<Bytes>> {
             "it is no recording, or damaged: a frame of that length cannot be",
         ));
     }
-    let mut frame = vec![0; length];
-    match reader.read_exact(&mut frame).await {
-        Ok(_) => Ok(Some(frame.into())),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(broken(
-            "it ends within a frame: its recording was cut short",
-        )),
-        Err(error) => Err(error),
+    // No more room at once than for what is likely there: the length may be a lie.
+    let mut frame = Vec::new();
+    while frame.len() < length {
+        let read = frame.len();
+        frame.resize(length.min(read + BUFFER), 0);
+        let piece = frame.get_mut(read..).unwrap_or_default();
+        match reader.read_exact(piece).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(broken(
+                    "it ends within a frame: its recording was cut short",
+                ));
+            }
+            Err(error) => return Err(error),
+        }
     }
+    Ok(Some(frame.into()))
 }
 
 fn broken(why: &str) -> io::Error {
