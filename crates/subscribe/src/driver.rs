@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
-use futures::stream::{FuturesUnordered, SelectAll};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 
@@ -18,6 +18,7 @@ use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
 use crate::sink::Sink;
 use crate::source::SourceEvent;
 use crate::source::firehose::Progress;
+use crate::sources::Sources;
 use crate::subscription::StreamError;
 
 /// One source as the driver drives it.
@@ -45,17 +46,19 @@ const KEY_GRACE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the last keys are there, once all files are read.
 const FILES_OVER: Duration = Duration::from_millis(20);
+/// Events that are taken in before it is looked whether anything else has happened: about what one read of
+/// a socket holds, and less than a millisecond's worth, as none of them is of interest.
+const FRAMES_IN_TURN: usize = 64;
 /// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
 const FRAMES_TOGETHER: usize = 4096;
 
-type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
 
 pub(crate) struct Driver {
     engine: Engine,
     resolver: Resolver,
     hosts: Vec<Host>,
-    events: Events,
+    events: Sources,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
     sink: Sink,
@@ -77,8 +80,8 @@ impl Driver {
         idle: Option<Duration>,
     ) -> Self {
         let mut hosts = Vec::new();
-        let mut events = Events::new();
-        for (index, feed) in feeds.into_iter().enumerate() {
+        let mut events = Vec::new();
+        for feed in feeds {
             hosts.push(Host {
                 name: feed.host,
                 progress: feed.progress,
@@ -86,13 +89,13 @@ impl Driver {
                 refused: false,
                 ended: false,
             });
-            events.push(feed.events.map(move |event| (index, event)).boxed());
+            events.push(feed.events);
         }
         Driver {
             engine,
             resolver,
             hosts,
-            events,
+            events: Sources::new(events),
             lookups: Lookups::new(),
             at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             sink,
@@ -124,11 +127,10 @@ impl Driver {
                 Some((did, answer)) = self.lookups.next(), if !self.lookups.is_empty() => {
                     self.engine.resolved(&did, answer, micros());
                 }
-                Some((index, event)) = self.events.next() => {
-                    if let SourceEvent::Frame(_) = event {
-                        last_event = Instant::now();
+                Some(event) = self.events.next() => {
+                    if self.take_in(event, &mut last_event).await.is_none() {
+                        break;
                     }
-                    self.source(index, event, last_event);
                 }
                 () = async { tokio::time::sleep(wake.unwrap_or_default()).await }, if wake.is_some() => {
                     self.engine.tick(micros());
@@ -158,25 +160,50 @@ impl Driver {
         self.keep(true).await;
     }
 
+    /// Takes in what a source brings, and what has arrived behind it, until the engine asks for something:
+    /// what else may happen is looked at only once for many frames of no interest. How many events it
+    /// were; `None` when the subscription is over.
+    async fn take_in(
+        &mut self,
+        (mut index, mut event): (SourceIndex, SourceEvent),
+        last_event: &mut Instant,
+    ) -> Option<usize> {
+        let (at, now) = (Instant::now(), micros());
+        let mut taken = 1;
+        loop {
+            if let SourceEvent::Frame(_) = event {
+                *last_event = at;
+            }
+            self.source(index, event, at, now);
+            if self.engine.has_output() || taken >= FRAMES_IN_TURN {
+                break;
+            }
+            match self.events.next().now_or_never() {
+                Some(Some(next)) => (index, event) = next,
+                _ => break,
+            }
+            taken += 1;
+        }
+        self.carry_out().await.then_some(taken)
+    }
+
     /// For an inbox: takes in what is there already, so that many commits share one transaction, and
     /// stores it. False when the subscription is over.
     async fn gather(&mut self, last_event: &mut Instant) -> bool {
         if self.sink.keeper().is_none() {
             return true;
         }
-        for _ in 0..FRAMES_TOGETHER {
+        let mut frames = 0;
+        while frames < FRAMES_TOGETHER {
             if self.sink.keeper().is_none_or(|keeper| keeper.is_full()) {
                 break;
             }
-            let Some(Some((index, event))) = self.events.next().now_or_never() else {
+            let Some(Some(event)) = self.events.next().now_or_never() else {
                 break;
             };
-            if let SourceEvent::Frame(_) = event {
-                *last_event = Instant::now();
-            }
-            self.source(index, event, *last_event);
-            if !self.carry_out().await {
-                return false;
+            match self.take_in(event, last_event).await {
+                Some(taken) => frames += taken,
+                None => return false,
             }
         }
         self.keep(false).await;
@@ -198,21 +225,21 @@ impl Driver {
         keeper.store(cursors.collect(), last).await;
     }
 
-    fn source(&mut self, index: SourceIndex, event: SourceEvent, now: Instant) {
+    fn source(&mut self, index: SourceIndex, event: SourceEvent, at: Instant, now: u64) {
         let Some(host) = self.hosts.get_mut(index) else {
             return;
         };
         match event {
             SourceEvent::Frame(bytes) => {
-                self.counters.frame(now);
-                if let Some(seq) = self.engine.frame(index, bytes, micros()) {
+                self.counters.frame(at);
+                if let Some(seq) = self.engine.frame(index, bytes, now) {
                     host.progress.set(seq);
                 }
                 return;
             }
             SourceEvent::TooLarge => {
                 tracing::warn!(host = %host.name, "a frame is too large to be read; going on behind it");
-                self.counters.frame(now);
+                self.counters.frame(at);
                 self.counters.rejected("frame_too_large");
                 host.up = false;
             }

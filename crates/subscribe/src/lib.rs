@@ -46,6 +46,7 @@ mod proof;
 mod scope;
 mod sink;
 mod source;
+mod sources;
 mod subscriber;
 mod subscription;
 mod taken;

@@ -26,8 +26,20 @@ fn main() {
         corpus.frames.len(),
         corpus.live_commits().count()
     );
-    bytes_alone::measure(&corpus);
+    if is_wanted("bytes") {
+        bytes_alone::measure(&corpus);
+    }
     readers::measure(&corpus);
+}
+
+/// Whether the arguments name it, or nothing: `-- bare nothing` measures these two alone.
+fn is_wanted(name: &str) -> bool {
+    let named = || {
+        std::env::args()
+            .skip(1)
+            .filter(|name| !name.starts_with("--"))
+    };
+    named().count() == 0 || named().any(|named| named == name)
 }
 
 /// The highest of several rates.

@@ -23,6 +23,14 @@ const USUAL_PART: usize = 4;
 /// How often it is looked whether all frames were read.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// The readers, by the name that picks one alone.
+const READERS: [(&str, &str); 4] = [
+    ("bare", "a client that only reads the socket"),
+    ("nothing", "subscriber, nothing in scope"),
+    ("peers", "subscriber, 1% in scope, verified"),
+    ("usual", "the usual packages, every block"),
+];
+
 /// What one reader took.
 struct Run {
     frames: usize,
@@ -41,30 +49,28 @@ pub(crate) fn measure(corpus: &Corpus) {
         corpus.documents.len(),
     );
     let server = Server::start();
+    let part = stream.frames.len() / USUAL_PART;
     let mut runs: [Vec<Run>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        runs[0].push(timed(|| {
-            runtime.block_on(bare(&server, stream.frames.len()))
-        }));
-        runs[1].push(timed(|| runtime.block_on(nothing(&server, &stream))));
-        runs[2].push(timed(|| runtime.block_on(peers(&server, &stream))));
-        let part = stream.frames.len() / USUAL_PART;
-        runs[3].push(timed(|| runtime.block_on(unpacked(&server, part))));
+        for ((name, _), runs) in READERS.iter().zip(&mut runs) {
+            if crate::is_wanted(name) {
+                runs.push(timed(|| match *name {
+                    "bare" => runtime.block_on(bare(&server, stream.frames.len())),
+                    "nothing" => runtime.block_on(nothing(&server, &stream)),
+                    "peers" => runtime.block_on(peers(&server, &stream)),
+                    _ => runtime.block_on(unpacked(&server, part)),
+                }));
+            }
+        }
     }
-    let names = [
-        "a client that only reads the socket",
-        "subscriber, nothing in scope",
-        "subscriber, 1% in scope, verified",
-        "the usual packages, every block",
-    ];
     println!("                                        frames/s  of bare   CPU s/M frames  of bare");
     let mut bare = None;
-    for (name, runs) in names.into_iter().zip(runs) {
+    for ((_, what), runs) in READERS.iter().zip(runs) {
         let rate = fastest(runs.iter().map(|run| run.frames as f64 / run.seconds));
         let cpu = 1e6 / fastest(runs.iter().map(|run| run.frames as f64 / run.cpu));
         let (bare_rate, bare_cpu) = *bare.get_or_insert((rate, cpu));
         println!(
-            "{name:36}  {rate:10.0}  {:7.2}  {cpu:15.2}  {:7.2}",
+            "{what:36}  {rate:10.0}  {:7.2}  {cpu:15.2}  {:7.2}",
             rate / bare_rate,
             cpu / bare_cpu
         );

@@ -4,12 +4,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atcomms_identity::{Guard, tls};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
-use futures::{SinkExt, Stream, StreamExt, stream};
+use futures::{SinkExt, Stream, StreamExt, ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
@@ -137,12 +138,7 @@ impl Firehose {
 
     /// All that happens at the host, for ever: connections, frames, disconnections.
     pub(super) fn events(self) -> Pin<Box<dyn Stream<Item = SourceEvent> + Send>> {
-        Box::pin(stream::unfold(self, |mut firehose| async move {
-            if firehose.progress.0.stopped.load(Relaxed) {
-                return None;
-            }
-            Some((firehose.next().await, firehose))
-        }))
+        Box::pin(Events::Here(Some(Box::new(self))))
     }
 
     async fn next(&mut self) -> SourceEvent {
@@ -169,26 +165,56 @@ impl Firehose {
                 socket,
                 ping,
                 unanswered,
-                proven,
+                ..
             } => {
-                match read(socket, ping, unanswered).await {
-                    Ok(bytes) => {
-                        // A host that accepts and hangs up at once must not be hammered, nor one
-                        // that only says why it refuses.
-                        if !bytes.starts_with(ERROR_HEADER) && !std::mem::replace(proven, true) {
-                            self.backoff = backoff();
-                            self.oversized = 0;
-                        }
-                        SourceEvent::Frame(bytes)
-                    }
-                    Err(End::TooLarge) => {
-                        self.oversized += 1;
-                        self.state = State::Waiting(MIN_BACKOFF);
-                        SourceEvent::TooLarge
-                    }
-                    Err(End::Closed(why)) => self.disconnected(why),
-                }
+                let read = read(socket, ping, unanswered).await;
+                self.event(read)
             }
+        }
+    }
+
+    /// A frame that has arrived already, or the end behind the last one. Whoever waits for more is not told.
+    fn arrived(&mut self, context: &mut Context<'_>) -> Option<SourceEvent> {
+        let State::Open {
+            socket, unanswered, ..
+        } = &mut self.state
+        else {
+            return None;
+        };
+        loop {
+            let Poll::Ready(message) = socket.poll_next_unpin(context) else {
+                return None;
+            };
+            *unanswered = 0;
+            let frame = frame(message).transpose();
+            if let Some(read) = frame {
+                return Some(self.event(read));
+            }
+        }
+    }
+
+    /// What was read, and what follows from it for the connection.
+    fn event(&mut self, read: Result<Bytes, End>) -> SourceEvent {
+        match read {
+            Ok(bytes) => {
+                // A host that accepts and hangs up at once must not be hammered, nor one that only says
+                // why it refuses.
+                if let State::Open { proven, .. } = &mut self.state
+                    && !*proven
+                    && !bytes.starts_with(ERROR_HEADER)
+                {
+                    *proven = true;
+                    self.backoff = backoff();
+                    self.oversized = 0;
+                }
+                SourceEvent::Frame(bytes)
+            }
+            Err(End::TooLarge) => {
+                self.oversized += 1;
+                self.state = State::Waiting(MIN_BACKOFF);
+                SourceEvent::TooLarge
+            }
+            Err(End::Closed(why)) => self.disconnected(why),
         }
     }
 
@@ -243,6 +269,44 @@ impl Firehose {
     }
 }
 
+/// All that happens at a host. What has arrived is taken out of the socket here; only what has to be waited
+/// for is a future of its own.
+enum Events {
+    /// None once it was stopped.
+    Here(Option<Box<Firehose>>),
+    Next(Pin<Box<dyn Future<Output = (SourceEvent, Box<Firehose>)> + Send>>),
+}
+
+impl Stream for Events {
+    type Item = SourceEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<SourceEvent>> {
+        let events = &mut *self;
+        if let Events::Here(here) = events {
+            let Some(mut firehose) = here.take() else {
+                return Poll::Ready(None);
+            };
+            if firehose.progress.0.stopped.load(Relaxed) {
+                return Poll::Ready(None);
+            }
+            if let Some(event) = firehose.arrived(context) {
+                *here = Some(firehose);
+                return Poll::Ready(Some(event));
+            }
+            *events = Events::Next(Box::pin(async move {
+                let event = firehose.next().await;
+                (event, firehose)
+            }));
+        }
+        let Events::Next(next) = events else {
+            return Poll::Ready(None);
+        };
+        let (event, firehose) = ready!(next.as_mut().poll(context));
+        *events = Events::Here(Some(firehose));
+        Poll::Ready(Some(event))
+    }
+}
+
 /// Why a connection gives no more frames.
 enum End {
     /// A message is larger than we read. What comes behind it cannot be reached on this connection.
@@ -259,26 +323,33 @@ impl std::convert::From<WsError> for End {
     }
 }
 
+/// The frame of a message, if it is a binary one; or the end.
+fn frame(message: Option<Result<Message, WsError>>) -> Result<Option<Bytes>, End> {
+    let closed = || End::Closed("the host closed the connection".to_owned());
+    match message.ok_or_else(closed)?? {
+        Message::Binary(bytes) => Ok(Some(bytes)),
+        Message::Close(frame) => {
+            let reason = frame.map(|frame| frame.reason.to_string());
+            let reason = reason.filter(|reason| !reason.is_empty());
+            Err(reason.map_or_else(closed, End::Closed))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// The next binary frame; answers pings, sends our own, and notices a connection that died silently.
 async fn read(
     socket: &mut Socket,
     ping: &mut Interval,
     unanswered: &mut u32,
 ) -> Result<Bytes, End> {
-    let closed = || End::Closed("the host closed the connection".to_owned());
     loop {
         tokio::select! {
             biased;
             message = socket.next() => {
                 *unanswered = 0;
-                match message.ok_or_else(closed)?? {
-                    Message::Binary(bytes) => return Ok(bytes),
-                    Message::Close(frame) => {
-                        let reason = frame.map(|frame| frame.reason.to_string());
-                        let reason = reason.filter(|reason| !reason.is_empty());
-                        return Err(reason.map_or_else(closed, End::Closed));
-                    }
-                    _ => {}
+                if let Some(bytes) = frame(message)? {
+                    return Ok(bytes);
                 }
             }
             // What is waiting in the socket was read before this branch is reached.
