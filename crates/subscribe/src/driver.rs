@@ -313,7 +313,10 @@ impl Driver {
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {
         let (resolver, at_once) = (self.resolver.clone(), self.at_once.clone());
         self.lookups.push(Box::pin(async move {
-            tokio::time::sleep(after).await;
+            // A timer takes a millisecond even for no time at all.
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
             // Never closed; without a permit it would only be one more at once.
             let _permit = at_once.acquire().await.ok();
             let resolved = if fresh {
