@@ -57,13 +57,13 @@ fn main() {
         println!("{TOGETHER} a commit, from a file: not durable: {rate:7.0}/s");
         for (in_flight, acks) in [(64, 1), (64, 64), (1024, 1024)] {
             let replay = replay(&writers, &frames).await;
-            let rate = deliveries(of_socket(&replay).await, in_flight, acks).await;
+            let rate = deliveries(of_socket(&replay, &writers).await, in_flight, acks).await;
             println!(
                 "durable, {in_flight:4} in flight, {acks:4} acknowledged at once: {rate:7.0}/s"
             );
         }
         let replay = replay(&writers, &frames).await;
-        let rate = subscription(of_socket(&replay).await).await;
+        let rate = subscription(of_socket(&replay, &writers).await).await;
         println!("not durable:                                      {rate:7.0}/s");
         let (durable, plain) = latency(&mut writers).await;
         for (what, mut times) in [("durable", durable), ("not durable", plain)] {
@@ -163,7 +163,8 @@ async fn replay(writers: &[Writer], frames: &[Bytes]) -> Replay {
     replay.expect("a replay")
 }
 
-/// A subscriber whose resolver knows these writers: a file would be read before the first answer.
+/// A subscriber whose resolver knows these writers: frames of strangers that come faster than the first
+/// answers are lost.
 async fn subscriber(documents: &Replay, source: Source, known: &[Writer]) -> Subscriber {
     let plc = documents.plc_url().parse().expect("a URL");
     let resolver = Resolver::builder().plc(plc).allow_loopback(true).build();
@@ -173,9 +174,9 @@ async fn subscriber(documents: &Replay, source: Source, known: &[Writer]) -> Sub
     Subscriber::new(resolver).source(source).from(From::Start)
 }
 
-async fn of_socket(replay: &Replay) -> Subscriber {
+async fn of_socket(replay: &Replay, known: &[Writer]) -> Subscriber {
     let source = Source::firehose(replay.ws_url()).expect("a source");
-    subscriber(replay, source, &[]).await
+    subscriber(replay, source, known).await
 }
 
 async fn inbox(subscriber: Subscriber, store: &Store, in_flight: usize) -> Inbox {
@@ -222,7 +223,7 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
     let replay = replay(writers, &[]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path().join("store.sqlite3")).expect("a store");
-    let mut inbox = inbox(of_socket(&replay).await, &store, 64).await;
+    let mut inbox = inbox(of_socket(&replay, writers).await, &store, 64).await;
     inbox.connected().await;
     let (mut durable, mut plain) = (Vec::new(), Vec::new());
     for n in 0..ALONE {
@@ -234,7 +235,7 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
         leased.ack().await.expect("ours");
     }
     inbox.shutdown().await.expect("it drains");
-    let mut subscription = of_socket(&replay)
+    let mut subscription = of_socket(&replay, writers)
         .await
         .from(From::Live)
         .start()
