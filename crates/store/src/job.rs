@@ -31,6 +31,8 @@ pub(crate) trait Job: Send {
     fn turn(&self) -> Turn;
     /// Whether its caller keeps a thread until it is answered.
     fn blocks(&self) -> bool;
+    /// Whether it is one statement, of which an error leaves nothing that would have to be undone.
+    fn is_one_statement(&self) -> bool;
     /// Does the work. With an error it changed its mind, and is to be undone alone; the error is why, as
     /// others are told whom it takes with it.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
@@ -56,6 +58,7 @@ pub(crate) struct Task<F, T, E> {
     durability: Durability,
     turn: Turn,
     blocks: bool,
+    one_statement: bool,
     work: Option<F>,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -78,11 +81,20 @@ where
             durability,
             turn,
             blocks: false,
+            one_statement: false,
             work: Some(work),
             result: None,
             reply,
         };
         (task, answer)
+    }
+
+    /// The same for work that is one statement.
+    pub(crate) fn of_one_statement(self) -> Self {
+        Self {
+            one_statement: true,
+            ..self
+        }
     }
 
     /// The same for a caller that keeps a thread until it is answered.
@@ -114,6 +126,10 @@ where
 
     fn blocks(&self) -> bool {
         self.blocks
+    }
+
+    fn is_one_statement(&self) -> bool {
+        self.one_statement
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {

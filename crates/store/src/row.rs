@@ -3,32 +3,36 @@
 use std::error::Error;
 use std::str::FromStr;
 
-use rusqlite::Row;
 use rusqlite::types::Type;
+use rusqlite::{Row, RowIndex};
 
-/// A column's text as a `T`.
-pub(crate) fn parsed<T: FromStr>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
+/// A column's text as a `T`. The column by its number, or by its name, which is looked for in every row.
+pub(crate) fn parsed<T: FromStr>(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<T>
 where
     T::Err: Error + Send + Sync + 'static,
 {
-    parse(row, column, &row.get::<_, String>(column)?)
+    let index = column.idx(row.as_ref())?;
+    parse(index, row.get_ref(index)?.as_str()?)
 }
 
 /// A column's text as a `T`, if it is not null.
-pub(crate) fn parsed_or_none<T: FromStr>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>>
+pub(crate) fn parsed_or_none<T: FromStr>(
+    row: &Row<'_>,
+    column: impl RowIndex,
+) -> rusqlite::Result<Option<T>>
 where
     T::Err: Error + Send + Sync + 'static,
 {
-    let text: Option<String> = row.get(column)?;
-    text.map(|text| parse(row, column, &text)).transpose()
+    let index = column.idx(row.as_ref())?;
+    let text = row.get_ref(index)?.as_str_or_null()?;
+    text.map(|text| parse(index, text)).transpose()
 }
 
-fn parse<T: FromStr>(row: &Row<'_>, column: &str, text: &str) -> rusqlite::Result<T>
+fn parse<T: FromStr>(index: usize, text: &str) -> rusqlite::Result<T>
 where
     T::Err: Error + Send + Sync + 'static,
 {
     text.parse().map_err(|error| {
-        let index = row.as_ref().column_index(column).unwrap_or(0);
         rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
     })
 }

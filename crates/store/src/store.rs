@@ -111,6 +111,22 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// The same for work that is one statement, which is undone alone by itself.
+    pub(crate) async fn write_one<T, E>(
+        &self,
+        name: &'static str,
+        durability: Durability,
+        statement: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Cause + Send + 'static,
+    {
+        let (job, answer) = Task::new(name, durability, Turn::Queued, statement);
+        self.send(Box::new(job.of_one_statement())).await?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// The same for a job that sees what was committed before its transaction, and nothing of what is
     /// done in it.
     pub(crate) async fn write_first(

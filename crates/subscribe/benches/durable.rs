@@ -1,10 +1,13 @@
 //! Durable deliveries a second (stored, handed out, acknowledged), and what being durable adds to the time
 //! from a frame to its delivery in hand. Frames are made for the purpose, a message each, and travel over a
-//! real socket. Run it with `cargo bench -p atcomms-subscribe`; the store is made in the folder for temporary
+//! real socket. A signature costs more than a delivery: what the durable path allows by itself is measured
+//! with commits of ten messages each, out of a recorded file, every commit verified in full as always. Run it
+//! with `cargo bench -p atcomms-subscribe`; the store is made in the folder for temporary
 //! files (`TMPDIR`).
 
 #![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atcomms_devnet::Replay;
@@ -12,15 +15,18 @@ use atcomms_identity::Resolver;
 use atcomms_lexicon::{Did, Message, RecordKey, Tid, encode};
 use atcomms_repo::{Curve, Repository, SigningKey, Write};
 use atcomms_store::{Intake, LeaseToken, Store, Terms};
-use atcomms_subscribe::{From, Inbox, Source, Subscriber};
+use atcomms_subscribe::{From, Inbox, Recording, Source, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::runtime::Runtime;
 
-const AUTHORS: usize = 8;
+/// So many that none has more commits in a file than may wait for a key.
+const AUTHORS: usize = 64;
 /// Messages in all.
 const MESSAGES: usize = 40_000;
+/// Messages of one commit where it is the durable path that is measured.
+const TOGETHER: usize = 10;
 /// Messages that are sent alone, each after the one before was delivered.
 const ALONE: usize = 2_000;
 
@@ -32,16 +38,32 @@ struct Writer {
 
 fn main() {
     let runtime = Runtime::new().expect("a runtime");
-    let (mut writers, frames) = written();
+    let (mut writers, frames) = written(1);
+    let (many_writers, many_frames) = written(TOGETHER);
+    let folder = tempfile::tempdir().expect("a folder");
     runtime.block_on(async {
         store_alone().await;
+        let file = folder.path().join("recording");
+        record(&file, &many_frames).await;
+        let documents = replay(&many_writers, &[]).await;
+        let of_file = subscriber(&documents, Source::file(&file), &many_writers).await;
+        for (in_flight, acks) in [(64, 64), (1024, 1024)] {
+            let rate = deliveries(of_file.clone(), in_flight, acks).await;
+            println!(
+                "{TOGETHER} a commit, from a file: durable, {in_flight:4} in flight, {acks:4} acknowledged at once: {rate:7.0}/s"
+            );
+        }
+        let rate = subscription(of_file).await;
+        println!("{TOGETHER} a commit, from a file: not durable: {rate:7.0}/s");
         for (in_flight, acks) in [(64, 1), (64, 64), (1024, 1024)] {
-            let rate = deliveries(&writers, &frames, in_flight, acks).await;
+            let replay = replay(&writers, &frames).await;
+            let rate = deliveries(of_socket(&replay, &writers).await, in_flight, acks).await;
             println!(
                 "durable, {in_flight:4} in flight, {acks:4} acknowledged at once: {rate:7.0}/s"
             );
         }
-        let rate = subscription(&writers, &frames).await;
+        let replay = replay(&writers, &frames).await;
+        let rate = subscription(of_socket(&replay, &writers).await).await;
         println!("not durable:                                      {rate:7.0}/s");
         let (durable, plain) = latency(&mut writers).await;
         for (what, mut times) in [("durable", durable), ("not durable", plain)] {
@@ -61,19 +83,14 @@ fn now() -> u64 {
     u64::try_from(since.expect("after 1970").as_micros()).expect("before 586524")
 }
 
-/// The frames of many messages, an hour old, of writers in turn.
-fn written() -> (Vec<Writer>, Vec<Bytes>) {
+/// The frames of many messages, an hour old, of writers in turn, each commit with so many of them.
+fn written(together: usize) -> (Vec<Writer>, Vec<Bytes>) {
     let begun = now() - 3_600_000_000;
     let mut writers: Vec<Writer> = (0..AUTHORS)
         .map(|n| {
-            let did: Did = format!(
-                "did:plc:{}",
-                "abcdefgh"
-                    .repeat(3)
-                    .replace('h', &((b'i' + n as u8) as char).to_string())
-            )
-            .parse()
-            .expect("a DID");
+            let letter = |n: usize| char::from(b'a' + u8::try_from(n).expect("few"));
+            let did = format!("did:plc:{:a<22}{}{}", "bench", letter(n / 8), letter(n % 8));
+            let did: Did = did.parse().expect("a DID");
             let key = SigningKey::generate(Curve::K256);
             let public = key.public().to_did_key();
             let document = serde_json::json!({
@@ -96,24 +113,45 @@ fn written() -> (Vec<Writer>, Vec<Bytes>) {
             }
         })
         .collect();
-    let frames = (0..MESSAGES)
-        .map(|n| next_frame(&mut writers[n % AUTHORS], n + 1, begun + 1 + n as u64))
+    let frames = (0..MESSAGES / together)
+        .map(|n| {
+            frame_of(
+                &mut writers[n % AUTHORS],
+                n + 1,
+                begun + 1 + n as u64,
+                together,
+            )
+        })
         .collect();
     (writers, frames)
 }
 
 fn next_frame(writer: &mut Writer, seq: usize, micros: u64) -> Bytes {
+    frame_of(writer, seq, micros, 1)
+}
+
+fn frame_of(writer: &mut Writer, seq: usize, micros: u64, messages: usize) -> Bytes {
     let text = "What a message says is some two hundred bytes long in most cases. ".repeat(3);
     let record = encode(&Message::new(&writer.did, &writer.did, text)).expect("a message");
-    let write = Write::Create {
-        collection: "agent.comms.message".parse().expect("an NSID"),
-        rkey: format!("m{seq}").parse::<RecordKey>().expect("a key"),
-        record: record.cbor.into(),
-    };
+    let writes: Vec<_> = (0..messages)
+        .map(|n| Write::Create {
+            collection: "agent.comms.message".parse().expect("an NSID"),
+            rkey: format!("m{seq}-{n}").parse::<RecordKey>().expect("a key"),
+            record: record.cbor.clone().into(),
+        })
+        .collect();
     let rev = Tid::from_parts(micros, 0);
-    let applied = writer.repository.apply(&[write], rev).expect("it fits");
+    let applied = writer.repository.apply(&writes, rev).expect("it fits");
     let seq = i64::try_from(seq).expect("some");
     applied.frame(seq, "2026-01-01T00:00:00.000Z").into()
+}
+
+async fn record(file: &Path, frames: &[Bytes]) {
+    let mut recording = Recording::create(file).await.expect("a file");
+    for frame in frames {
+        recording.write(frame).await.expect("room");
+    }
+    recording.finish().await.expect("room");
 }
 
 async fn replay(writers: &[Writer], frames: &[Bytes]) -> Replay {
@@ -125,29 +163,38 @@ async fn replay(writers: &[Writer], frames: &[Bytes]) -> Replay {
     replay.expect("a replay")
 }
 
-fn subscriber(replay: &Replay) -> Subscriber {
-    let plc = replay.plc_url().parse().expect("a URL");
+/// A subscriber whose resolver knows these writers: frames of strangers that come faster than the first
+/// answers are lost.
+async fn subscriber(documents: &Replay, source: Source, known: &[Writer]) -> Subscriber {
+    let plc = documents.plc_url().parse().expect("a URL");
     let resolver = Resolver::builder().plc(plc).allow_loopback(true).build();
-    let source = Source::firehose(replay.ws_url()).expect("a source");
+    for writer in known {
+        resolver.resolve_did(&writer.did).await.expect("a document");
+    }
     Subscriber::new(resolver).source(source).from(From::Start)
 }
 
-async fn inbox(replay: &Replay, store: &Store, in_flight: usize) -> Inbox {
-    let durable = subscriber(replay).durable(store.clone(), "bench");
+async fn of_socket(replay: &Replay, known: &[Writer]) -> Subscriber {
+    let source = Source::firehose(replay.ws_url()).expect("a source");
+    subscriber(replay, source, known).await
+}
+
+async fn inbox(subscriber: Subscriber, store: &Store, in_flight: usize) -> Inbox {
+    let durable = subscriber.durable(store.clone(), "bench");
     let started = durable.max_in_flight(in_flight).start().await;
     started.expect("a consumer")
 }
 
 /// Deliveries a second, with so many acknowledgements on their way at once.
-async fn deliveries(writers: &[Writer], frames: &[Bytes], in_flight: usize, acks: usize) -> f64 {
+async fn deliveries(subscriber: Subscriber, in_flight: usize, acks: usize) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path().join("store.sqlite3")).expect("a store");
-    let replay = replay(writers, frames).await;
     let begun = Instant::now();
-    let mut inbox = inbox(&replay, &store, in_flight).await;
+    let mut inbox = inbox(subscriber, &store, in_flight).await;
     let mut under_way = FuturesUnordered::new();
-    for _ in 0..frames.len() {
-        let leased = inbox.next().await.expect("a store").expect("more");
+    for _ in 0..MESSAGES {
+        let leased = inbox.next().await.expect("a store");
+        let leased = leased.unwrap_or_else(|| panic!("no more: {:?}", inbox.summary()));
         under_way.push(leased.ack());
         if under_way.len() >= acks {
             under_way.next().await.expect("some").expect("ours");
@@ -156,20 +203,19 @@ async fn deliveries(writers: &[Writer], frames: &[Bytes], in_flight: usize, acks
     while let Some(acknowledged) = under_way.next().await {
         acknowledged.expect("ours");
     }
-    let rate = frames.len() as f64 / begun.elapsed().as_secs_f64();
+    let rate = MESSAGES as f64 / begun.elapsed().as_secs_f64();
     drop(under_way);
     inbox.shutdown().await.expect("it drains");
     rate
 }
 
-async fn subscription(writers: &[Writer], frames: &[Bytes]) -> f64 {
-    let replay = replay(writers, frames).await;
+async fn subscription(subscriber: Subscriber) -> f64 {
     let begun = Instant::now();
-    let mut subscription = subscriber(&replay).start().expect("something");
-    for _ in 0..frames.len() {
+    let mut subscription = subscriber.start().expect("something");
+    for _ in 0..MESSAGES {
         subscription.next().await.expect("more").expect("a message");
     }
-    frames.len() as f64 / begun.elapsed().as_secs_f64()
+    MESSAGES as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// The times of messages that are sent alone, to a durable consumer and to a plain subscription.
@@ -177,7 +223,7 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
     let replay = replay(writers, &[]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path().join("store.sqlite3")).expect("a store");
-    let mut inbox = inbox(&replay, &store, 64).await;
+    let mut inbox = inbox(of_socket(&replay, writers).await, &store, 64).await;
     inbox.connected().await;
     let (mut durable, mut plain) = (Vec::new(), Vec::new());
     for n in 0..ALONE {
@@ -189,7 +235,8 @@ async fn latency(writers: &mut [Writer]) -> (Vec<Duration>, Vec<Duration>) {
         leased.ack().await.expect("ours");
     }
     inbox.shutdown().await.expect("it drains");
-    let mut subscription = subscriber(&replay)
+    let mut subscription = of_socket(&replay, writers)
+        .await
         .from(From::Live)
         .start()
         .expect("something");

@@ -9,8 +9,8 @@ use atcomms_identity::Resolver;
 use atcomms_lexicon::{Datetime, Did};
 use atcomms_repo::frame::{self, Frame};
 use atcomms_store::AccountChange;
-use futures::stream::{FuturesUnordered, SelectAll};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -29,6 +29,7 @@ use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
 use crate::source::progress::Progress;
 use crate::source::{From, Source, SourceEvent, host_of};
+use crate::sources::Sources;
 use crate::subscription::StreamError;
 use crate::sweep::{Sweep, SweepEvent};
 
@@ -65,10 +66,12 @@ const KEY_GRACE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the last keys are there, once all files are read.
 const FILES_OVER: Duration = Duration::from_millis(20);
+/// Events that are taken in before it is looked whether anything else has happened: about what one read of
+/// a socket holds, and less than a millisecond's worth, as none of them is of interest.
+const FRAMES_IN_TURN: usize = 64;
 /// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
 const FRAMES_TOGETHER: usize = 4096;
 
-type Events = SelectAll<Pin<Box<dyn Stream<Item = (SourceIndex, SourceEvent)> + Send>>>;
 type Statuses = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, AccountStatus)> + Send>>>;
 type Lookups = FuturesUnordered<Pin<Box<dyn Future<Output = (Did, KeyAnswer)> + Send>>>;
 
@@ -82,7 +85,7 @@ pub(crate) struct Driver {
     /// Where the followed repositories are, if they are watched there.
     homes: Option<Homes>,
     hosts: Vec<Host>,
-    events: Events,
+    events: Sources,
     lookups: Lookups,
     at_once: Arc<Semaphore>,
     statuses: Statuses,
@@ -127,7 +130,7 @@ impl Driver {
             scope: plan.scope,
             homes,
             hosts: Vec::new(),
-            events: Events::new(),
+            events: Sources::default(),
             lookups: Lookups::new(),
             at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             statuses: Statuses::new(),
@@ -155,7 +158,7 @@ impl Driver {
             progress.set(*seq);
         }
         let name: Arc<str> = source.host().into();
-        let index = self.engine.add_source(name.clone(), source.own());
+        self.engine.add_source(name.clone(), source.own());
         let events = source.events(self.from, progress.clone(), &self.scope);
         self.lag.add(name.clone());
         self.hosts.push(Host {
@@ -166,8 +169,7 @@ impl Driver {
             left: false,
             ended: false,
         });
-        self.events
-            .push(events.map(move |event| (index, event)).boxed());
+        self.events.add(events);
     }
 
     /// Watches a source no longer: nobody who is followed is there.
@@ -245,11 +247,10 @@ impl Driver {
                 Some((did, answer)) = self.proofs.next(), if !self.proofs.is_empty() => {
                     self.engine.proven(&did, answer);
                 }
-                Some((index, event)) = self.events.next() => {
-                    if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
-                        last_event = Instant::now();
+                Some(event) = self.events.next() => {
+                    if self.take_in(event, &mut last_event).await.is_none() {
+                        break;
                     }
-                    self.source(index, event, last_event);
                 }
                 () = async { tokio::time::sleep(wake.unwrap_or_default()).await }, if wake.is_some() => {
                     self.engine.tick(micros());
@@ -311,8 +312,7 @@ impl Driver {
     }
 
     /// What a frame says of the lag, once a second.
-    fn look(&mut self, index: SourceIndex, bytes: &[u8]) {
-        let now = micros();
+    fn look(&mut self, index: SourceIndex, bytes: &[u8], now: u64) {
         self.lag.heard(index, now);
         if let Ok(Frame::Commit(commit)) = frame::decode(bytes)
             && let Ok(at) = commit.time.parse::<Datetime>()
@@ -323,25 +323,50 @@ impl Driver {
         }
     }
 
+    /// Takes in what a source brings, and what has arrived behind it, until the engine asks for something:
+    /// what else may happen is looked at only once for many frames of no interest. How many events it
+    /// were; `None` when the subscription is over.
+    async fn take_in(
+        &mut self,
+        (mut index, mut event): (SourceIndex, SourceEvent),
+        last_event: &mut Instant,
+    ) -> Option<usize> {
+        let (at, now) = (Instant::now(), micros());
+        let mut taken = 1;
+        loop {
+            if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
+                *last_event = at;
+            }
+            self.source(index, event, at, now);
+            if self.engine.has_output() || taken >= FRAMES_IN_TURN {
+                break;
+            }
+            match self.events.next().now_or_never() {
+                Some(Some(next)) => (index, event) = next,
+                _ => break,
+            }
+            taken += 1;
+        }
+        self.carry_out().await.then_some(taken)
+    }
+
     /// For an inbox: takes in what is there already, so that many commits share one transaction, and
     /// stores it. False when the subscription is over.
     async fn gather(&mut self, last_event: &mut Instant) -> bool {
         if self.sink.keeper().is_none() {
             return true;
         }
-        for _ in 0..FRAMES_TOGETHER {
+        let mut frames = 0;
+        while frames < FRAMES_TOGETHER {
             if self.sink.keeper().is_none_or(|keeper| keeper.is_full()) {
                 break;
             }
-            let Some(Some((index, event))) = self.events.next().now_or_never() else {
+            let Some(Some(event)) = self.events.next().now_or_never() else {
                 break;
             };
-            if let SourceEvent::Frame(_) | SourceEvent::Word(_) = event {
-                *last_event = Instant::now();
-            }
-            self.source(index, event, *last_event);
-            if !self.carry_out().await {
-                return false;
+            match self.take_in(event, last_event).await {
+                Some(taken) => frames += taken,
+                None => return false,
             }
         }
         self.keep(false).await;
@@ -363,35 +388,35 @@ impl Driver {
         keeper.store(cursors.collect(), last).await;
     }
 
-    fn source(&mut self, index: SourceIndex, event: SourceEvent, now: Instant) {
+    fn source(&mut self, index: SourceIndex, event: SourceEvent, at: Instant, now: u64) {
         let Some(host) = self.hosts.get_mut(index) else {
             return;
         };
         match event {
             SourceEvent::Frame(bytes) => {
-                self.counters.frame(now);
+                self.counters.frame(at);
                 self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
                 if self.look {
-                    self.look(index, &bytes);
+                    self.look(index, &bytes, now);
                 }
                 let Some(host) = self.hosts.get_mut(index) else {
                     return;
                 };
-                if let Some(seq) = self.engine.frame(index, bytes, micros()) {
+                if let Some(seq) = self.engine.frame(index, bytes, now) {
                     host.progress.set(seq);
                 }
                 return;
             }
             SourceEvent::Word(text) => {
-                self.counters.frame(now);
-                if let Some(time) = self.engine.word(index, &text, micros()) {
+                self.counters.frame(at);
+                if let Some(time) = self.engine.word(index, &text, now) {
                     host.progress.set(time);
                 }
                 return;
             }
             SourceEvent::TooLarge => {
                 tracing::warn!(host = %host.name, "a frame is too large to be read; going on behind it");
-                self.counters.frame(now);
+                self.counters.frame(at);
                 self.counters.rejected("frame_too_large");
                 if std::mem::replace(&mut host.up, false) {
                     self.engine.disconnected();
@@ -402,7 +427,7 @@ impl Driver {
             SourceEvent::Connected => {
                 tracing::info!(host = %host.name, "connected");
                 if !std::mem::replace(&mut host.up, true) {
-                    self.engine.connected(micros());
+                    self.engine.connected(now);
                 }
             }
             SourceEvent::Disconnected(why) => {
@@ -523,7 +548,10 @@ impl Driver {
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {
         let (resolver, at_once) = (self.resolver.clone(), self.at_once.clone());
         self.lookups.push(Box::pin(async move {
-            tokio::time::sleep(after).await;
+            // A timer takes a millisecond even for no time at all.
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
             // Never closed; without a permit it would only be one more at once.
             let _permit = at_once.acquire().await.ok();
             let resolved = if fresh {

@@ -303,6 +303,11 @@ impl Engine {
         output
     }
 
+    /// Whether [`Engine::poll`] has anything to say.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.questions.is_empty() || self.order.is_ready()
+    }
+
     /// When [`Engine::tick`] has something to do, in microseconds.
     pub(crate) fn wake_at(&self) -> Option<u64> {
         let wakes = [
@@ -539,6 +544,8 @@ impl Engine {
             return false;
         }
         self.held_bytes += bytes;
+        // A piece of its own: it would keep all of the socket's buffer, which is then never used again.
+        held.bytes = Bytes::copy_from_slice(&held.bytes);
         held.ticket = self.ticket(&did, &held.bytes, now);
         if let Some(repository) = self.repositories.get_mut(&did) {
             repository.held.push_back(held);
@@ -640,8 +647,9 @@ impl Engine {
     }
 
     /// Puts a commit back to the front: a fresh key may prove it.
-    fn hold_again(&mut self, held: Held, did: &Did) {
+    fn hold_again(&mut self, mut held: Held, did: &Did) {
         if let Some(repository) = self.repositories.get_mut(did) {
+            held.bytes = Bytes::copy_from_slice(&held.bytes);
             self.held_bytes += held.bytes.len();
             repository.held.push_front(held);
             repository.key = Key::Unknown;

@@ -64,6 +64,7 @@ mod scope;
 mod sink;
 mod snapshot;
 mod source;
+mod sources;
 mod subscriber;
 mod subscription;
 mod sweep;

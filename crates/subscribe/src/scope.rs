@@ -55,10 +55,13 @@ pub enum CollectionPattern {
 pub struct PatternError(String);
 
 impl CollectionPattern {
-    fn matches(&self, collection: &str) -> bool {
+    /// Takes a collection, or a path that begins with one: no pattern has a slash.
+    fn matches(&self, path: &str) -> bool {
         match self {
-            CollectionPattern::Exact(nsid) => nsid.as_str() == collection,
-            CollectionPattern::Prefix(prefix) => collection.starts_with(prefix.as_str()),
+            CollectionPattern::Exact(nsid) => path
+                .strip_prefix(nsid.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            CollectionPattern::Prefix(prefix) => path.starts_with(prefix.as_str()),
         }
     }
 }
@@ -156,11 +159,11 @@ impl Scope {
     pub fn wants_commit<'a>(&self, did: &str, mut paths: impl Iterator<Item = &'a str>) -> bool {
         self.follows(did)
             || !matches!(self.who, Who::Peers(_))
-                && paths.any(|path| self.wants_collection(collection_of(path)))
+                && paths.any(|path| self.wants_collection(path))
                 && !self.leaves_out(did)
     }
 
-    /// Whether records of this collection are in scope.
+    /// Whether records of this collection, or of this path's collection, are in scope.
     pub fn wants_collection(&self, collection: &str) -> bool {
         self.collections
             .iter()
@@ -174,11 +177,6 @@ impl Scope {
     }
 }
 
-pub(crate) fn collection_of(path: &str) -> &str {
-    path.split_once('/')
-        .map_or(path, |(collection, _)| collection)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +186,9 @@ mod tests {
         let pattern: CollectionPattern = "agent.comms.*".parse().unwrap();
         assert!(pattern.matches("agent.comms.message"));
         assert!(!pattern.matches("agent.commsother.message"));
+        let exact: CollectionPattern = "agent.comms.message".parse().unwrap();
+        assert!(exact.matches("agent.comms.message") && exact.matches("agent.comms.message/1"));
+        assert!(!exact.matches("agent.comms.messages/1") && !exact.matches("agent.comms/message"));
         assert_eq!(pattern.to_string(), "agent.comms.*");
     }
 

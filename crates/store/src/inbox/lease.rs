@@ -105,14 +105,15 @@ impl Store {
                 .execute(params![id, now, max_deliver, TOO_OFTEN])?;
             let count = terms.count.min(room(connection, id, terms, now)?);
             let ids = next(connection, id, count, terms.strict, now)?;
-            let mut hand_out = connection.prepare_cached(
-                "UPDATE inbox SET lease = ?2, visible_at = ?3, attempts = attempts + 1 WHERE id = ?1
-                 RETURNING *",
-            )?;
             let until = put_off_until(now.saturating_add(terms.ack_wait));
+            let mut hand_out = connection.prepare_cached(
+                "UPDATE inbox SET lease = ?2, visible_at = ?3, attempts = attempts + 1 WHERE id = ?1",
+            )?;
+            let mut look = connection.prepare_cached(&read::events("WHERE id = ?1"))?;
             let mut taken = Vec::with_capacity(ids.len());
             for event in ids {
-                taken.push(hand_out.query_row(params![event, token.0, until], read::received)?);
+                hand_out.execute(params![event, token.0, until])?;
+                taken.push(look.query_row([event], read::received)?);
             }
             Ok(taken)
         })
@@ -156,7 +157,7 @@ impl Store {
     /// # Errors
     /// [`LeaseError`] says why it counts as not acknowledged.
     pub async fn ack(&self, event: i64, token: LeaseToken) -> Result<(), LeaseError> {
-        self.write("ack", Durability::Process, move |connection| {
+        self.write_one("ack", Durability::Process, move |connection| {
             ack(connection, event, token)
         })
         .await
@@ -186,7 +187,7 @@ impl Store {
     /// # Errors
     /// [`LeaseError`] if it is not ours any more.
     pub async fn put_off(&self, event: i64, token: LeaseToken, at: i64) -> Result<(), LeaseError> {
-        self.write("put_off", Durability::Process, move |connection| {
+        self.write_one("put_off", Durability::Process, move |connection| {
             let changed = connection
                 .prepare_cached(
                     "UPDATE inbox SET lease = NULL, visible_at = ?3 WHERE id = ?1 AND lease = ?2",
@@ -223,7 +224,7 @@ impl Store {
     /// # Errors
     /// [`LeaseError`] if it is not ours any more.
     pub async fn keep(&self, event: i64, token: LeaseToken, until: i64) -> Result<(), LeaseError> {
-        self.write("keep", Durability::Process, move |connection| {
+        self.write_one("keep", Durability::Process, move |connection| {
             let changed = connection
                 .prepare_cached("UPDATE inbox SET visible_at = ?3 WHERE id = ?1 AND lease = ?2")?
                 .execute(params![event, token.0, put_off_until(until)])?;
@@ -243,7 +244,7 @@ impl Store {
         token: LeaseToken,
         reason: String,
     ) -> Result<(), LeaseError> {
-        self.write("terminate", Durability::Process, move |connection| {
+        self.write_one("terminate", Durability::Process, move |connection| {
             let changed = connection
                 .prepare_cached(
                     "UPDATE inbox SET state = 'dead', lease = NULL, reason = ?3 WHERE id = ?1 AND lease = ?2",

@@ -27,9 +27,9 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |connection| {
             let state = if dead { "dead" } else { "waiting" };
-            let mut statement = connection.prepare_cached(
-                "SELECT * FROM inbox WHERE consumer_id = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-            )?;
+            let mut statement = connection.prepare_cached(&events(
+                "WHERE consumer_id = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+            ))?;
             let rows = statement.query_map(params![id, state, after, limit], received)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -86,49 +86,52 @@ impl Store {
     }
 }
 
+/// A query for the events that a clause picks, each as [`received`] reads it.
+pub(super) fn events(clause: &str) -> String {
+    format!(
+        "SELECT id, received_at, attempts, state, reason, did, collection, rkey, action, rev, cid, commit_cid,
+             record, trust, continuity, undecodable, live, source, seq FROM inbox {clause}"
+    )
+}
+
+/// An event as [`events`] selects it. Columns are read by their numbers: their names are looked for anew in
+/// every row.
 pub(super) fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
     Ok(Received {
-        id: row.get("id")?,
-        event: event(row)?,
-        received_at: row.get("received_at")?,
-        attempts: row.get("attempts")?,
-        dead: row.get_ref("state")?.as_str()? == "dead",
-        reason: row.get("reason")?,
+        id: row.get(0)?,
+        received_at: row.get(1)?,
+        attempts: row.get(2)?,
+        dead: row.get_ref(3)?.as_str()? == "dead",
+        reason: row.get(4)?,
+        event: Event {
+            did: parsed(row, 5)?,
+            collection: parsed(row, 6)?,
+            rkey: parsed(row, 7)?,
+            change: change(row, 8)?,
+            rev: parsed(row, 9)?,
+            cid: parsed_or_none(row, 10)?,
+            commit: parsed_or_none(row, 11)?,
+            record: row.get(12)?,
+            trust: row.get(13)?,
+            continuity: row.get(14)?,
+            undecodable: row.get(15)?,
+            live: row.get(16)?,
+            source: row.get(17)?,
+            seq: row.get(18)?,
+        },
     })
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    Ok(Event {
-        did: parsed(row, "did")?,
-        collection: parsed(row, "collection")?,
-        rkey: parsed(row, "rkey")?,
-        change: change(row)?,
-        rev: parsed(row, "rev")?,
-        cid: parsed_or_none(row, "cid")?,
-        commit: parsed_or_none(row, "commit_cid")?,
-        record: row.get("record")?,
-        trust: row.get("trust")?,
-        continuity: row.get("continuity")?,
-        undecodable: row.get("undecodable")?,
-        live: row.get("live")?,
-        source: row.get("source")?,
-        seq: row.get("seq")?,
-    })
-}
-
-fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
-    match row.get_ref("action")?.as_str() {
+fn change(row: &Row<'_>, index: usize) -> rusqlite::Result<Change> {
+    match row.get_ref(index)?.as_str() {
         Ok("create") => Ok(Change::Create),
         Ok("update") => Ok(Change::Update),
         Ok("delete") => Ok(Change::Delete),
         // The table's own check lets nothing else in.
-        _ => {
-            let index = row.as_ref().column_index("action").unwrap_or(0);
-            Err(rusqlite::Error::InvalidColumnType(
-                index,
-                "action".to_owned(),
-                Type::Text,
-            ))
-        }
+        _ => Err(rusqlite::Error::InvalidColumnType(
+            index,
+            "action".to_owned(),
+            Type::Text,
+        )),
     }
 }

@@ -6,7 +6,6 @@ use atcomms_repo::frame::{self, Frame};
 
 use super::Engine;
 use crate::admission::{Admission, Refusal, Spending};
-use crate::scope::collection_of;
 
 /// An admission policy, and what was spent under it.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Engine {
         } else {
             return true;
         };
-        let events = paths.filter(|path| self.scope.wants_collection(collection_of(path)));
+        let events = paths.filter(|path| self.scope.wants_collection(path));
         let events = u64::try_from(events.count()).unwrap_or(u64::MAX);
         self.counters.refused(refusal, did, events.max(1), now);
         false

@@ -88,6 +88,11 @@ impl Order {
         self.places.front().map(|place| place.until)
     }
 
+    /// Whether anything is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// What is ready, in order.
     pub(super) fn pop(&mut self) -> Option<Output> {
         self.ready.pop_front()

@@ -2,12 +2,13 @@
 //! and what its messages are, an [`Endpoint`] says.
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atcomms_identity::{Guard, tls};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
-use futures::{SinkExt, Stream, StreamExt, stream};
+use futures::{SinkExt, Stream, StreamExt, ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
@@ -71,12 +72,47 @@ pub(super) fn events(
         state: State::Waiting(Duration::ZERO),
         backoff: backoff(),
     };
-    Box::pin(stream::unfold(connection, |mut connection| async move {
-        if connection.progress.is_stopped() {
-            return None;
+    Box::pin(Events::Here(Some(Box::new(connection))))
+}
+
+/// All that happens at a host. What has arrived is taken out of the socket here; only what has to be waited
+/// for is a future of its own: a firehose brings a million messages while it is read back.
+enum Events<E> {
+    /// None once it was stopped.
+    Here(Option<Box<Connection<E>>>),
+    Next(Next<E>),
+}
+
+type Next<E> = Pin<Box<dyn Future<Output = (SourceEvent, Box<Connection<E>>)> + Send>>;
+
+impl<E: Endpoint> Stream for Events<E> {
+    type Item = SourceEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<SourceEvent>> {
+        let events = &mut *self;
+        if let Events::Here(here) = events {
+            let Some(mut connection) = here.take() else {
+                return Poll::Ready(None);
+            };
+            if connection.progress.is_stopped() {
+                return Poll::Ready(None);
+            }
+            if let Some(event) = connection.arrived(context) {
+                *here = Some(connection);
+                return Poll::Ready(Some(event));
+            }
+            *events = Events::Next(Box::pin(async move {
+                let event = connection.next().await;
+                (event, connection)
+            }));
         }
-        Some((connection.next().await, connection))
-    }))
+        let Events::Next(next) = events else {
+            return Poll::Ready(None);
+        };
+        let (event, connection) = ready!(next.as_mut().poll(context));
+        *events = Events::Here(Some(connection));
+        Poll::Ready(Some(event))
+    }
 }
 
 struct Connection<E> {
@@ -136,26 +172,57 @@ impl<E: Endpoint> Connection<E> {
                     socket,
                     ping,
                     unanswered,
-                    proven,
-                } => match read(socket, ping, unanswered).await {
-                    Ok(message) => {
-                        let Some(event) = self.endpoint.event(message) else {
-                            continue;
-                        };
-                        if self.endpoint.shows_life(&event) && !std::mem::replace(proven, true) {
-                            self.backoff = backoff();
-                            self.oversized = 0;
-                        }
+                    ..
+                } => {
+                    let read = read(socket, ping, unanswered).await;
+                    if let Some(event) = self.event(read) {
                         return event;
                     }
-                    Err(End::TooLarge) => {
-                        self.oversized = self.oversized.saturating_add(1);
-                        self.state = State::Waiting(MIN_BACKOFF);
-                        return SourceEvent::TooLarge;
-                    }
-                    Err(End::Closed(why)) => return self.disconnected(why),
-                },
+                }
             }
+        }
+    }
+
+    /// A message that has arrived already, or the end behind the last one. Whoever waits for more is not told.
+    fn arrived(&mut self, context: &mut Context<'_>) -> Option<SourceEvent> {
+        loop {
+            let State::Open {
+                socket, unanswered, ..
+            } = &mut self.state
+            else {
+                return None;
+            };
+            let Poll::Ready(read) = socket.poll_next_unpin(context) else {
+                return None;
+            };
+            *unanswered = 0;
+            if let Some(event) = self.event(message(read)) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// What was read, and what follows from it for the connection.
+    fn event(&mut self, read: Result<Message, End>) -> Option<SourceEvent> {
+        match read {
+            Ok(message) => {
+                let event = self.endpoint.event(message)?;
+                if let State::Open { proven, .. } = &mut self.state
+                    && !*proven
+                    && self.endpoint.shows_life(&event)
+                {
+                    *proven = true;
+                    self.backoff = backoff();
+                    self.oversized = 0;
+                }
+                Some(event)
+            }
+            Err(End::TooLarge) => {
+                self.oversized = self.oversized.saturating_add(1);
+                self.state = State::Waiting(MIN_BACKOFF);
+                Some(SourceEvent::TooLarge)
+            }
+            Err(End::Closed(why)) => Some(self.disconnected(why)),
         }
     }
 
@@ -235,26 +302,31 @@ impl std::convert::From<WsError> for End {
     }
 }
 
+/// What the socket gave: a message, or the end.
+fn message(read: Option<Result<Message, WsError>>) -> Result<Message, End> {
+    let closed = || End::Closed("the host closed the connection".to_owned());
+    match read.ok_or_else(closed)?? {
+        Message::Close(frame) => {
+            let reason = frame.map(|frame| frame.reason.to_string());
+            let reason = reason.filter(|reason| !reason.is_empty());
+            Err(reason.map_or_else(closed, End::Closed))
+        }
+        message => Ok(message),
+    }
+}
+
 /// The next message; answers pings, sends our own, and notices a connection that died silently.
 async fn read(
     socket: &mut Socket,
     ping: &mut Interval,
     unanswered: &mut u32,
 ) -> Result<Message, End> {
-    let closed = || End::Closed("the host closed the connection".to_owned());
     loop {
         tokio::select! {
             biased;
-            message = socket.next() => {
+            read = socket.next() => {
                 *unanswered = 0;
-                match message.ok_or_else(closed)?? {
-                    Message::Close(frame) => {
-                        let reason = frame.map(|frame| frame.reason.to_string());
-                        let reason = reason.filter(|reason| !reason.is_empty());
-                        return Err(reason.map_or_else(closed, End::Closed));
-                    }
-                    message => return Ok(message),
-                }
+                return message(read);
             }
             // What is waiting in the socket was read before this branch is reached.
             _ = ping.tick() => {
