@@ -75,7 +75,10 @@ pub use consumer::{Consumer, RepositoryHead, Story};
 #[cfg(feature = "crash-points")]
 pub use crash::CrashPlan;
 pub use error::{OpenError, StoreError};
-pub use inbox::{Change, Commit, Event, Intake, LeaseError, LeaseToken, Pending, Received, Terms};
+pub use inbox::{
+    Change, Commit, Event, Intake, LeaseError, LeaseToken, Only, Pending, Received, Retained,
+    Retention, Terms,
+};
 pub use known::Known;
 pub use lock::{Lock, Purpose};
 pub use login::Login;

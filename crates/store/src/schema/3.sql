@@ -50,3 +50,7 @@ CREATE INDEX inbox_fresh ON inbox (consumer_id, id) WHERE state = 'waiting' AND 
 CREATE INDEX inbox_out ON inbox (consumer_id, visible_at, lease, attempts) WHERE state = 'waiting' AND visible_at > 0;
 CREATE INDEX inbox_of_repository ON inbox (consumer_id, did, id) WHERE state = 'waiting';
 CREATE INDEX inbox_dead ON inbox (consumer_id, id) WHERE state = 'dead';
+
+-- Retention: what was laid aside may lose its record, and is still there to be seen.
+ALTER TABLE inbox ADD COLUMN since INTEGER;      -- waiting: when it was sent again, if it was; dead: when retention found it so
+ALTER TABLE inbox ADD COLUMN removed_at INTEGER; -- when retention removed its record

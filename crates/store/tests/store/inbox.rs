@@ -6,10 +6,10 @@ use atcomms_store::{
     Store, Terms,
 };
 
-const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
-const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
+pub(crate) const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+pub(crate) const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
 
-const TERMS: Terms = Terms {
+pub(crate) const TERMS: Terms = Terms {
     count: 10,
     max_in_flight: 10,
     ack_wait: 100,
@@ -26,7 +26,7 @@ fn did(did: &str) -> Did {
 }
 
 /// The n-th commit of a repository, with one event.
-fn commit(of: &str, n: u64, verified: bool) -> Commit {
+pub(crate) fn commit(of: &str, n: u64, verified: bool) -> Commit {
     let rev = Tid::from_parts(1_700_000_000_000_000 + n, 0);
     let head = RepositoryHead {
         did: did(of),
@@ -55,7 +55,7 @@ fn commit(of: &str, n: u64, verified: bool) -> Commit {
     }
 }
 
-async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u64 {
+pub(crate) async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u64 {
     let cursors = Vec::new();
     let intake = Intake {
         commits,
@@ -68,7 +68,7 @@ async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Commit>) -> u6
         .expect("it is taken in")
 }
 
-async fn lease(
+pub(crate) async fn lease(
     store: &Store,
     consumer: &Consumer,
     token: i64,
@@ -79,12 +79,12 @@ async fn lease(
     leased.expect("it is handed out")
 }
 
-fn keys(events: &[Received]) -> Vec<&str> {
+pub(crate) fn keys(events: &[Received]) -> Vec<&str> {
     let keys = events.iter().map(|event| event.event.rkey.as_str());
     keys.collect()
 }
 
-async fn stage() -> (Store, Consumer) {
+pub(crate) async fn stage() -> (Store, Consumer) {
     let store = Store::temporary().expect("a store");
     let consumer = store.consumer("tests", 1).await.expect("a consumer");
     (store, consumer)
