@@ -213,3 +213,22 @@ async fn what_nobody_takes_is_laid_aside_and_what_is_known_stays() {
     let again = take_in(&store, &consumer, vec![commit(ALICE, 2, true)]).await;
     assert_eq!(again, 0, "what was removed does not come again");
 }
+
+#[tokio::test]
+async fn who_is_sent_again_and_laid_aside_is_dead_from_then_on() {
+    let (store, consumer) = stage().await;
+    dead(&store, &consumer, 1).await;
+    let events = store.inbox(&consumer, true, 0, 10).await.expect("the dead");
+    let again = store.deliver_again(events[0].id, 5000).await;
+    assert!(again.expect("it is kept"));
+    let retention = Retention {
+        waiting_for: Some(100),
+        dead_for: Some(500),
+        ..Retention::default()
+    };
+    for (now, laid_aside, removed) in [(6000, 1, 0), (6499, 0, 0), (6500, 0, 1)] {
+        let retained = retain(&store, &consumer, retention, now).await;
+        let both = (retained.laid_aside, retained.removed);
+        assert_eq!(both, (laid_aside, removed), "at {now}");
+    }
+}
