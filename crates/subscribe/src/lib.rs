@@ -47,6 +47,7 @@ mod leased;
 mod portable;
 mod proof;
 mod retention;
+mod room;
 mod scope;
 mod sink;
 mod snapshot;

@@ -19,6 +19,7 @@ use crate::driver::{Driver, Feed, Plan};
 use crate::durable::Durable;
 use crate::engine::{Engine, Resyncs, Standing};
 use crate::known::Known;
+use crate::room::Room;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
 use crate::source::firehose::Progress;
@@ -28,7 +29,7 @@ use crate::sweep::SWEEP_EVERY;
 use crate::trust::Trust;
 
 /// Deliveries that wait for the subscriber; when it is full, reading pauses. Enough to keep a consumer
-/// busy while the next socket read is parsed, and small beside one frame.
+/// busy while the next socket read is parsed. Their bytes are bounded, too ([`Room`]).
 const DELIVERIES_WAITING: usize = 256;
 
 /// Why a [`Subscriber`] does not start.
@@ -178,12 +179,14 @@ impl Subscriber {
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         self.check()?;
         let (items, received) = mpsc::channel(DELIVERIES_WAITING);
+        let room = Room::new();
         let (links, seen) = watch::channel(Links::default());
         let connection = Connection::new(self.sources.len(), seen);
         let counters = Arc::new(Counters::new());
         let driver = self.drive(
             Sink::Hands {
                 items,
+                room: room.clone(),
                 known: Known::default(),
             },
             Before::default(),
@@ -191,7 +194,9 @@ impl Subscriber {
             counters.clone(),
         );
         let task = tokio::spawn(driver.run());
-        Ok(Subscription::new(received, connection, counters, task))
+        Ok(Subscription::new(
+            received, room, connection, counters, task,
+        ))
     }
 
     pub(crate) fn begins_live(&self) -> bool {
