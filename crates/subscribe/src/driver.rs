@@ -9,7 +9,7 @@ use atcomms_identity::Resolver;
 use atcomms_lexicon::Did;
 use futures::stream::{FuturesUnordered, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::backfill::{Backfill, BackfillEvent};
@@ -17,6 +17,7 @@ use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{Engine, KeyAnswer, Output, SourceIndex};
+use crate::lookups::LookupsAtOnce;
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
@@ -51,8 +52,6 @@ struct Host {
     ended: bool,
 }
 
-/// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
-const LOOKUPS_AT_ONCE: usize = 32;
 /// How long the end of an idle subscription waits for keys that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
@@ -70,7 +69,7 @@ pub(crate) struct Driver {
     hosts: Vec<Host>,
     events: Events,
     lookups: Lookups,
-    at_once: Arc<Semaphore>,
+    at_once: LookupsAtOnce,
     backfill: Backfill,
     sweep: Sweep,
     sink: Sink,
@@ -110,7 +109,7 @@ impl Driver {
             hosts,
             events,
             lookups: Lookups::new(),
-            at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
+            at_once: LookupsAtOnce::new(),
             sink,
             links,
             counters,
@@ -345,7 +344,8 @@ impl Driver {
     }
 
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {
-        let (resolver, at_once) = (self.resolver.clone(), self.at_once.clone());
+        let named = self.engine.vouched_for(did.as_str());
+        let (resolver, at_once) = (self.resolver.clone(), self.at_once.of(&did, named));
         self.lookups.push(Box::pin(async move {
             tokio::time::sleep(after).await;
             // Never closed; without a permit it would only be one more at once.

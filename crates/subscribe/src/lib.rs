@@ -9,7 +9,11 @@
 //! A [`Subscription`] keeps nothing on disk: it begins live or from a cursor, and what was delivered is
 //! forgotten with the process. [`Subscriber::durable`] makes it an [`Inbox`]: what comes is stored first,
 //! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
-//! where this one was.
+//! where this one was. [`Inbox::typed`] hands out one record type, and [`Retention`] says how long it keeps
+//! what nobody does.
+//!
+//! [`Subscriber::anyone`] lets everybody write, within the budgets of an [`Admission`], which also has contacts
+//! and blocks. What it refuses is never stored, and can be seen: [`Subscription::refused`].
 //!
 //! [`prove`] fetches one record with its proof, and [`prove_to_keep`] makes a file of such a proof, which can
 //! be checked when all of this is gone.
@@ -44,6 +48,7 @@ mod inbox;
 mod intake;
 mod known;
 mod leased;
+mod lookups;
 mod portable;
 mod proof;
 mod retention;
