@@ -12,6 +12,7 @@ const TIME: &str = "2026-01-01T00:00:00.000Z";
 pub(crate) struct Author {
     pub(crate) did: Did,
     pub(crate) key: SigningKey,
+    host: String,
     repository: Repository,
     /// The revs are those of the recent past, a second apart.
     micros: u64,
@@ -27,9 +28,16 @@ impl Author {
         Author {
             did,
             key,
+            host: "https://pds.example".to_owned(),
             repository,
             micros,
         }
+    }
+
+    /// The same on another PDS.
+    pub(crate) fn on(mut self, host: &str) -> Self {
+        self.host = format!("https://{host}");
+        self
     }
 
     /// The document that a directory gives for this author.
@@ -46,7 +54,7 @@ impl Author {
             "service": [{
                 "id": "#atproto_pds",
                 "type": "AtprotoPersonalDataServer",
-                "serviceEndpoint": "https://pds.example",
+                "serviceEndpoint": self.host,
             }],
         })
     }

@@ -11,6 +11,7 @@ mod acknowledged_once;
 mod author;
 mod author_is_the_signer;
 mod bad_input_is_a_value;
+mod bounded_under_flood;
 mod consumer;
 mod corruption_is_loud;
 mod data_before_cursor;

@@ -103,6 +103,11 @@ async fn contacts_blocks_and_budgets_say_who_is_let_in() {
     let alice = format!("refused of {alice}: 2 for over_budget_author, since 2");
     assert!(said.contains(&bob) && said.contains(&alice), "{said}");
 
+    let (printed, said) = network.watch(&["--leave-out", "bob.test"]).await;
+    let two = [("alice.test", MESSAGES), ("carol.test", MESSAGES)];
+    assert_eq!(printed, counts(&two));
+    assert!(!said.contains("refused"), "{said}");
+
     let (printed, said) = network.watch(&["--host-budget", "7/1h"]).await;
     assert_eq!(printed.values().sum::<usize>(), 7);
     let host = network.devnet.pds()[0].url().replace("http://", "");

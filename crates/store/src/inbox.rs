@@ -6,12 +6,16 @@
 
 mod heard;
 mod lease;
+mod only;
 mod read;
+mod retain;
 mod take_in;
 
 use atcomms_lexicon::{AtUri, Cid, Did, Nsid, RecordKey, Tid};
 
 pub use self::lease::{LeaseError, LeaseToken, Pending, Terms};
+pub use self::only::Only;
+pub use self::retain::{Retained, Retention};
 pub use self::take_in::{AccountChange, Commit, Intake};
 
 /// What happened to a record.
@@ -75,6 +79,8 @@ pub struct Received {
     pub dead: bool,
     /// Why it is.
     pub reason: Option<String>,
+    /// When its record was removed by [`Store::retain`](crate::Store::retain) (milliseconds since 1970).
+    pub removed_at: Option<i64>,
 }
 
 impl Event {

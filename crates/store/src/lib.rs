@@ -76,7 +76,8 @@ pub use consumer::{Consumer, RepositoryHead, Story};
 pub use crash::CrashPlan;
 pub use error::{OpenError, StoreError};
 pub use inbox::{
-    AccountChange, Change, Commit, Event, Intake, LeaseError, LeaseToken, Pending, Received, Terms,
+    AccountChange, Change, Commit, Event, Intake, LeaseError, LeaseToken, Only, Pending, Received,
+    Retained, Retention, Terms,
 };
 pub use known::Known;
 pub use lock::{Lock, Purpose};

@@ -11,7 +11,7 @@ use atcomms_repo::frame::{self, Frame};
 use atcomms_store::AccountChange;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::account::ask_status;
@@ -22,6 +22,7 @@ use crate::counters::Counters;
 use crate::engine::{AccountStatus, Engine, KeyAnswer, Outcome, Output, SourceIndex};
 use crate::homes::{Change, Homes};
 use crate::lag::{LagWatch, Notice};
+use crate::lookups::LookupsAtOnce;
 use crate::metrics;
 use crate::prover::{Proofs, Prover};
 use crate::scope::Scope;
@@ -59,8 +60,6 @@ struct Host {
     ended: bool,
 }
 
-/// Look-ups at once: authors are strangers, and must not make us flood a directory or their hosts.
-const LOOKUPS_AT_ONCE: usize = 32;
 /// How long the end of an idle subscription waits for keys and proofs that are still being looked up.
 const KEY_GRACE: Duration = Duration::from_secs(10);
 
@@ -87,7 +86,7 @@ pub(crate) struct Driver {
     hosts: Vec<Host>,
     events: Sources,
     lookups: Lookups,
-    at_once: Arc<Semaphore>,
+    at_once: LookupsAtOnce,
     statuses: Statuses,
     backfill: Backfill,
     sweep: Sweep,
@@ -132,7 +131,7 @@ impl Driver {
             hosts: Vec::new(),
             events: Sources::default(),
             lookups: Lookups::new(),
-            at_once: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
+            at_once: LookupsAtOnce::new(),
             statuses: Statuses::new(),
             sink,
             links,
@@ -546,7 +545,8 @@ impl Driver {
     }
 
     fn look_up(&self, did: Did, fresh: bool, after: Duration) {
-        let (resolver, at_once) = (self.resolver.clone(), self.at_once.clone());
+        let named = self.engine.vouched_for(did.as_str());
+        let (resolver, at_once) = (self.resolver.clone(), self.at_once.of(&did, named));
         self.lookups.push(Box::pin(async move {
             // A timer takes a millisecond even for no time at all.
             if !after.is_zero() {

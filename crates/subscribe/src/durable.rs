@@ -14,6 +14,7 @@ use crate::connection::{Connection, Links};
 use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::intake::{Fed, Keeper, standing};
+use crate::retention::Retention;
 use crate::sink::Sink;
 use crate::subscriber::{Before, SubscribeError, Subscriber};
 
@@ -30,6 +31,10 @@ pub const MAX_DELIVER: u32 = 5;
 /// repository that was not heard of for so long, the stream's small rewind brings nothing old.
 const HEADS: usize = 65_536;
 
+/// Events that may wait in an inbox, unless the caller says otherwise: a day of a busy swarm, and some hundred
+/// megabytes at most times.
+pub const MAX_WAITING: u64 = 100_000;
+
 /// How often it is looked whether the process that feeds the inbox is gone.
 const TAKE_OVER: Duration = Duration::from_secs(1);
 
@@ -41,6 +46,8 @@ pub struct Durable {
     store: Store,
     name: String,
     terms: Terms,
+    retention: Retention,
+    max_waiting: u64,
 }
 
 impl Durable {
@@ -56,6 +63,8 @@ impl Durable {
                 max_deliver: MAX_DELIVER,
                 strict: false,
             },
+            retention: Retention::new(),
+            max_waiting: MAX_WAITING,
         }
     }
 
@@ -87,6 +96,21 @@ impl Durable {
         self
     }
 
+    /// How many events may wait in the inbox, those that are out among them; [`MAX_WAITING`] by default. Beyond
+    /// it, reading pauses until some are acknowledged or dead: the disk holds them, and the host its stream. The
+    /// commits that were read together by then, as many again at most, are still taken in.
+    pub fn max_waiting(mut self, events: u64) -> Self {
+        self.max_waiting = events.max(1);
+        self
+    }
+
+    /// How long it keeps what nobody takes, and what is dead; for ever by default. It is looked for every
+    /// minute, by the process that reads the sources.
+    pub fn retain(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// Starts watching, within a Tokio runtime. Of several processes with the same store and name one
     /// reads the sources, and all hand out. A name that was used before goes on where it was, whatever
     /// [`Subscriber::from`] says.
@@ -111,6 +135,8 @@ impl Durable {
             store: self.store.clone(),
             consumer: consumer.clone(),
             counters: counters.clone(),
+            retention: self.retention,
+            max_waiting: self.max_waiting,
             fed,
             stop: stopping,
         };
@@ -128,6 +154,8 @@ struct Feeder {
     store: Store,
     consumer: Consumer,
     counters: Arc<Counters>,
+    retention: Retention,
+    max_waiting: u64,
     fed: watch::Sender<Fed>,
     stop: watch::Receiver<bool>,
 }
@@ -149,16 +177,24 @@ impl Feeder {
                 }
             }
         };
+        let retaining = self
+            .retention
+            .keep(self.store.clone(), self.consumer.clone());
         let keeper = Keeper::new(
             self.store,
             self.consumer,
+            self.max_waiting,
             before.cursors.clone(),
             self.fed,
             self.stop,
         );
         let sink = Sink::Inbox(Box::new(keeper));
         let driver = self.subscriber.drive(sink, before, links, self.counters);
-        driver.run().await;
+        tokio::select! {
+            () = driver.run() => {}
+            // It never ends.
+            () = retaining => {}
+        }
     }
 
     /// Waits until nobody else feeds; `None` if it is over before.

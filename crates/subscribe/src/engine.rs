@@ -56,9 +56,9 @@ const HELD_PER_REPOSITORY: usize = 256;
 const HELD_BYTES: usize = 64 * 1024 * 1024;
 /// What strangers may take of it, so that they cannot push out those that are followed.
 const HELD_BYTES_OF_STRANGERS: usize = HELD_BYTES / 2;
-/// And each of them, after its first commit: a busy agent's minute of messages, and no more, so that they
-/// cannot push out each other.
-const HELD_BYTES_OF_A_STRANGER: usize = 1024 * 1024;
+/// And each of them, after its first commit, so that one cannot push out the others: some large records, or
+/// more messages than may wait.
+const HELD_BYTES_OF_A_STRANGER: usize = HELD_BYTES_OF_STRANGERS / 8;
 /// How often a stranger's key is tried to be looked up: with the waits between, about a minute.
 const STRANGER_ATTEMPTS: u32 = 7;
 /// After a fresh look-up, signatures that fail are believed to be bad for this long: a flood of them

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atcomms_store::{Consumer, LeaseToken, Pending, Store, StoreError, Terms};
+use atcomms_lexicon::Record;
+use atcomms_store::{Consumer, LeaseToken, Only, Pending, Store, StoreError, Terms};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -19,6 +20,8 @@ use crate::intake::Fed;
 use crate::leased::Leased;
 use crate::subscription::StreamError;
 use crate::taken::{Batch, Pace, Taken};
+use crate::typed_inbox::TypedInbox;
+use crate::waiting::Waiting;
 
 /// How often the inbox is looked at for what another process has taken in or given back.
 const POLL: Duration = Duration::from_millis(500);
@@ -43,6 +46,8 @@ pub struct Inbox {
     store: Store,
     consumer: Consumer,
     terms: Terms,
+    /// Of which collections it hands out.
+    only: Only,
     tokens: Tokens,
     taken: Taken,
     /// How many are taken at once: more and more while the caller keeps up, and one alone if it takes
@@ -79,6 +84,7 @@ impl Inbox {
             store,
             consumer,
             terms,
+            only: Only::all(),
             tokens: Tokens::new(),
             taken: Taken::default(),
             at_once: 1,
@@ -129,7 +135,8 @@ impl Inbox {
                     continue;
                 }
             }
-            let pending = self.store.pending(&self.consumer, millis()).await?;
+            let pending = self.store.pending_of(&self.consumer, &self.only, millis());
+            let pending = pending.await?;
             let blocked = pending.due && (pending.out || !self.terms.strict);
             if over && !blocked {
                 self.error = self.fed.borrow().error.clone();
@@ -146,7 +153,8 @@ impl Inbox {
 
     /// Gives back what was taken too long ago, and takes the next events.
     fn take(&mut self) -> Taking {
-        let (store, consumer) = (self.store.clone(), self.consumer.clone());
+        let (store, consumer, only) =
+            (self.store.clone(), self.consumer.clone(), self.only.clone());
         let (stale, stale_token) = self.taken.drain();
         let (token, giving) = (self.tokens.next(), self.taken.giving());
         let terms = Terms {
@@ -157,7 +165,9 @@ impl Inbox {
             let _turn = giving.lock().await;
             give_back(&store, stale, stale_token).await?;
             let at = Instant::now();
-            let events = store.lease(&consumer, token, terms, millis()).await?;
+            let events = store
+                .lease_of(&consumer, &only, token, terms, millis())
+                .await?;
             Ok(Batch {
                 token,
                 full: events.len() == terms.count,
@@ -239,6 +249,36 @@ impl Inbox {
     /// Why the stream ended, if it was not silence.
     pub fn error(&self) -> Option<&StreamError> {
         self.error.as_ref()
+    }
+
+    /// Only the records of one type, read as that type, under its name or an older one. What is of another
+    /// collection stays where it is, for other handles of the same consumer: one that nobody takes waits, and
+    /// counts among those that fill the inbox ([`Retention::waiting_for`](crate::Retention::waiting_for) lays it
+    /// aside; [`Subscriber::collection`](crate::Subscriber::collection) does not let it in).
+    pub fn typed<T: Record>(mut self) -> TypedInbox<T> {
+        self.only = Only::collections(std::iter::once(T::NSID).chain(T::ALSO.iter().copied()));
+        TypedInbox::new(self)
+    }
+
+    /// Hands out those of all collections again.
+    pub(crate) fn untyped(mut self) -> Self {
+        self.only = Only::all();
+        self
+    }
+
+    /// Whether it hands out those of this collection.
+    pub(crate) fn hands_out(&self, collection: &str) -> bool {
+        self.only.includes(collection)
+    }
+
+    /// What waits, without taking it out: the first so many that are not acknowledged, in the order in which
+    /// they are handed out first, also those that are out now. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn peek(&self, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        let waiting = self.store.inbox(&self.consumer, false, 0, limit).await?;
+        Ok(waiting.into_iter().map(Waiting::from).collect())
     }
 
     /// Stops reading, stores what was read, and gives back what was not handed out. What was handed out

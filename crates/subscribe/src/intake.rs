@@ -19,10 +19,6 @@ use crate::engine::{Outcome, Standing};
 use crate::snapshot::{KnownRecords, Path};
 use crate::subscription::StreamError;
 
-/// Events that may wait in the inbox; beyond that, reading pauses until some are acknowledged. The disk
-/// holds them, and the host its stream.
-const MAX_WAITING: u64 = 100_000;
-
 /// Commits that are stored together: enough that the transaction itself costs little.
 const COMMITS_TOGETHER: usize = 512;
 
@@ -63,6 +59,8 @@ pub(crate) struct Keeper {
     stored_at: Instant,
     /// How many events wait in the inbox, at most.
     waiting: u64,
+    /// And how many may.
+    max_waiting: u64,
     fed: watch::Sender<Fed>,
     stop: watch::Receiver<bool>,
 }
@@ -71,6 +69,7 @@ impl Keeper {
     pub(crate) fn new(
         store: Store,
         consumer: Consumer,
+        max_waiting: u64,
         cursors: Vec<(String, i64)>,
         fed: watch::Sender<Fed>,
         stop: watch::Receiver<bool>,
@@ -84,7 +83,8 @@ impl Keeper {
             stored: cursors.into_iter().collect(),
             stored_at: Instant::now(),
             // Counted before the first is stored.
-            waiting: MAX_WAITING,
+            waiting: max_waiting,
+            max_waiting,
             fed,
             stop,
         }
@@ -208,7 +208,10 @@ impl Keeper {
 
     /// Whether as much waits to be stored as goes into one transaction.
     pub(crate) fn is_full(&self) -> bool {
-        self.intake.commits.len() >= COMMITS_TOGETHER || self.bytes >= BYTES_TOGETHER
+        let commits = self.intake.commits.len();
+        commits >= COMMITS_TOGETHER
+            || u64::try_from(commits).is_ok_and(|commits| commits >= self.max_waiting)
+            || self.bytes >= BYTES_TOGETHER
     }
 
     /// Stores what was gathered, and that each host's stream is taken in up to there. A store that fails
@@ -258,12 +261,12 @@ impl Keeper {
 
     async fn wait_for_room(&mut self) {
         let mut told = false;
-        while self.waiting >= MAX_WAITING {
+        while self.waiting >= self.max_waiting {
             match self.store.inbox_len(&self.consumer).await {
                 Ok(waiting) => self.waiting = waiting,
                 Err(error) => tracing::warn!(%error, "the inbox cannot be counted"),
             }
-            if self.waiting < MAX_WAITING {
+            if self.waiting < self.max_waiting {
                 return;
             }
             if !std::mem::replace(&mut told, true) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use atcomms_lexicon::{Map, Record, Value};
 use atcomms_repo::frame::Action;
 use atcomms_store::rusqlite::{self, Connection};
-use atcomms_store::{Change, Event, LeaseError, LeaseToken, Received, Store, Terms};
+use atcomms_store::{Change, Event, LeaseError, LeaseToken, Received, Store, StoreError, Terms};
 use tokio::sync::Notify;
 
 use crate::clock::millis;
@@ -16,16 +16,19 @@ use crate::trust::{Continuity, Trust};
 /// A delivery that is with the caller until it is acknowledged ([`ack`](Self::ack),
 /// [`ack_with`](Self::ack_with)), given back ([`nak`](Self::nak)), laid among the dead
 /// ([`term`](Self::term)), or `ack_wait` has passed. Dropping it says nothing: it comes again then.
+///
+/// `T` is what the record is read as: [`Map`] as it comes, or a [`Record`] type after
+/// [`Inbox::typed`](crate::Inbox::typed).
 #[derive(Clone, Debug)]
 #[must_use = "what is not acknowledged comes again"]
-pub struct Leased {
+pub struct Leased<T = Map> {
     store: Store,
     token: LeaseToken,
     terms: Terms,
     id: i64,
     attempts: u32,
     received_at: i64,
-    item: Result<Delivery, Undecodable>,
+    item: Result<Delivery<T>, Undecodable>,
     /// Tells the inbox that there is room for another one.
     freed: Arc<Notify>,
 }
@@ -50,14 +53,6 @@ impl Leased {
         }
     }
 
-    /// The delivery, or the record that cannot be read.
-    ///
-    /// # Errors
-    /// [`Undecodable`] is a value here, and to be acknowledged as any other.
-    pub fn item(&self) -> Result<&Delivery, &Undecodable> {
-        self.item.as_ref()
-    }
-
     /// The delivery, read as a `T`.
     ///
     /// # Errors
@@ -65,6 +60,35 @@ impl Leased {
     #[expect(clippy::result_large_err, reason = "a delivery is larger still")]
     pub fn decode<T: Record>(&self) -> Result<Delivery<T>, Undecodable> {
         self.item.clone()?.decode()
+    }
+
+    /// The same delivery, with its record read as a `T`.
+    pub(crate) fn typed<T: Record>(self) -> Leased<T> {
+        Leased {
+            store: self.store,
+            token: self.token,
+            terms: self.terms,
+            id: self.id,
+            attempts: self.attempts,
+            received_at: self.received_at,
+            item: self.item.and_then(Delivery::decode),
+            freed: self.freed,
+        }
+    }
+
+    /// Gives it back as if it had not been handed out.
+    pub(crate) async fn give_back(self) -> Result<(), StoreError> {
+        self.store.give_back(vec![self.id], self.token).await
+    }
+}
+
+impl<T> Leased<T> {
+    /// The delivery, or the record that cannot be read.
+    ///
+    /// # Errors
+    /// [`Undecodable`] is a value here, and to be acknowledged as any other.
+    pub fn item(&self) -> Result<&Delivery<T>, &Undecodable> {
+        self.item.as_ref()
     }
 
     /// Its number in the inbox.
@@ -108,10 +132,10 @@ impl Leased {
     ///
     /// # Errors
     /// [`LeaseError`] says why neither happened: the delivery is not ours any more, or the work failed.
-    pub async fn ack_with<T: Send + 'static>(
+    pub async fn ack_with<R: Send + 'static>(
         self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, LeaseError> {
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, LeaseError> {
         let acknowledged = self.store.ack_with(self.id, self.token, work).await;
         self.freed.notify_one();
         acknowledged
@@ -155,10 +179,14 @@ impl Delivery {
     /// An event of a store's inbox, as it was delivered to it: for looking, without taking it out.
     ///
     /// # Errors
-    /// Its record cannot be read.
+    /// Its record cannot be read, or is not there any more: [`Retention`](crate::Retention) has removed it.
     #[expect(clippy::result_large_err, reason = "a delivery is larger still")]
     pub fn from_received(received: Received) -> Result<Self, Undecodable> {
-        item(received.event)
+        let mut event = received.event;
+        if received.removed_at.is_some() {
+            event.undecodable = Some("its record was removed, as retention says".to_owned());
+        }
+        item(event)
     }
 }
 

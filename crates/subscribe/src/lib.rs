@@ -9,7 +9,11 @@
 //! A [`Subscription`] keeps nothing on disk: it begins live or from a cursor, and what was delivered is
 //! forgotten with the process. [`Subscriber::durable`] makes it an [`Inbox`]: what comes is stored first,
 //! together with the cursor, and handed out as [`Leased`] until it is acknowledged; the next process goes on
-//! where this one was.
+//! where this one was. [`Inbox::typed`] hands out one record type, and [`Retention`] says how long it keeps
+//! what nobody does.
+//!
+//! [`Subscriber::anyone`] lets everybody write, within the budgets of an [`Admission`], which also has contacts
+//! and blocks. What it refuses is never stored, and can be seen: [`Subscription::refused`].
 //!
 //! A Jetstream ([`Source::jetstream`]) sends a small part of what a firehose sends, on its word ([`jetstream`]).
 //! By default each of its events is proven at its author's PDS before it is delivered; a delivery that was
@@ -55,11 +59,14 @@ pub mod jetstream;
 mod known;
 mod lag;
 mod leased;
+mod lookups;
 mod metrics;
 mod portable;
 mod proof;
 mod prover;
 mod raise;
+mod retention;
+mod room;
 mod scope;
 mod sink;
 mod snapshot;
@@ -70,6 +77,8 @@ mod subscription;
 mod sweep;
 mod taken;
 mod trust;
+mod typed_inbox;
+mod waiting;
 
 pub use admission::{AUTHOR_BUDGET, Admission, Budget, HOST_BUDGET, Origin, Refusal, Refused};
 pub use atcomms_repo::frame::Action;
@@ -78,13 +87,14 @@ pub use connection::Connection;
 pub use counters::Summary;
 pub use delivery::{Delivery, Undecodable};
 pub use discover::{DiscoverError, Discovery, discover};
-pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT};
+pub use durable::{ACK_WAIT, Durable, MAX_DELIVER, MAX_IN_FLIGHT, MAX_WAITING};
 pub use frames::Frames;
 pub use inbox::Inbox;
 pub use leased::Leased;
 pub use portable::prove_to_keep;
 pub use proof::{ProofError, Proven, prove};
 pub use raise::RaiseError;
+pub use retention::Retention;
 pub use scope::{CollectionPattern, PatternError, Scope, Who};
 pub use source::file::Recording;
 pub use source::{From, FromError, Source, SourceError};
@@ -92,3 +102,5 @@ pub use subscriber::{SubscribeError, Subscriber};
 pub use subscription::{StreamError, Subscription, Typed};
 pub use sweep::SWEEP_EVERY;
 pub use trust::{Continuity, Trust};
+pub use typed_inbox::TypedInbox;
+pub use waiting::Waiting;

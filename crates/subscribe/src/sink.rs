@@ -9,13 +9,15 @@ use crate::delivery::{Delivery, Undecodable};
 use crate::engine::Outcome;
 use crate::intake::Keeper;
 use crate::known::Known;
+use crate::room::{Place, Room};
 use crate::snapshot::KnownRecords;
 use crate::subscription::{Item, StreamError};
 
 pub(crate) enum Sink {
     /// Into the subscriber's hands: what is delivered is forgotten.
     Hands {
-        items: mpsc::Sender<Item>,
+        items: mpsc::Sender<(Item, Place)>,
+        room: Room,
         known: Known,
     },
     /// Into an inbox: what is delivered is kept until it is acknowledged.
@@ -34,7 +36,10 @@ impl Sink {
     /// False if nobody wants it.
     pub(crate) async fn deliver(&mut self, delivery: Delivery) -> bool {
         match self {
-            Self::Hands { items, .. } => items.send(Item::Delivery(delivery)).await.is_ok(),
+            Self::Hands { items, room, .. } => {
+                let bytes = delivery.bytes().map_or(0, |bytes| bytes.len());
+                send(items, room, bytes, Item::Delivery(delivery)).await
+            }
             Self::Inbox(keeper) => {
                 keeper.deliver(delivery);
                 true
@@ -45,9 +50,9 @@ impl Sink {
     /// False if nobody wants it.
     pub(crate) async fn undecodable(&mut self, undecodable: Undecodable) -> bool {
         match self {
-            Self::Hands { items, .. } => {
-                let item = Item::Undecodable(undecodable);
-                items.send(item).await.is_ok()
+            Self::Hands { items, room, .. } => {
+                let bytes = undecodable.bytes.len();
+                send(items, room, bytes, Item::Undecodable(undecodable)).await
             }
             Self::Inbox(keeper) => {
                 keeper.undecodable(undecodable);
@@ -60,7 +65,9 @@ impl Sink {
     pub(crate) async fn stopped(&mut self, error: StreamError) {
         match self {
             // The subscriber may be gone already: then there is nobody left to tell.
-            Self::Hands { items, .. } => drop(items.send(Item::Stopped(error)).await),
+            Self::Hands { items, room, .. } => {
+                send(items, room, 0, Item::Stopped(error)).await;
+            }
             Self::Inbox(keeper) => keeper.stopped(error),
         }
     }
@@ -111,5 +118,13 @@ impl Sink {
             Self::Hands { .. } => None,
             Self::Inbox(keeper) => Some(keeper),
         }
+    }
+}
+
+/// False if nobody wants it.
+async fn send(items: &mpsc::Sender<(Item, Place)>, room: &Room, bytes: usize, item: Item) -> bool {
+    match room.take(bytes).await {
+        Some(place) => items.send((item, place)).await.is_ok(),
+        None => false,
     }
 }

@@ -20,6 +20,7 @@ use crate::driver::{Driver, Plan};
 use crate::durable::Durable;
 use crate::engine::{Engine, Resyncs, Standing};
 use crate::known::Known;
+use crate::room::Room;
 use crate::scope::{CollectionPattern, Scope, Who};
 use crate::sink::Sink;
 use crate::source::{From, Source};
@@ -28,7 +29,7 @@ use crate::sweep::SWEEP_EVERY;
 use crate::trust::Trust;
 
 /// Deliveries that wait for the subscriber; when it is full, reading pauses. Enough to keep a consumer
-/// busy while the next socket read is parsed, and small beside one frame.
+/// busy while the next socket read is parsed. Their bytes are bounded, too ([`Room`]).
 const DELIVERIES_WAITING: usize = 256;
 
 /// Why a [`Subscriber`] does not start.
@@ -191,12 +192,14 @@ impl Subscriber {
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         self.check()?;
         let (items, received) = mpsc::channel(DELIVERIES_WAITING);
+        let room = Room::new();
         let (links, seen) = watch::channel(Links::default());
         let connection = Connection::new(seen);
         let counters = Arc::new(Counters::new());
         let driver = self.drive(
             Sink::Hands {
                 items,
+                room: room.clone(),
                 known: Known::default(),
             },
             Before::default(),
@@ -204,7 +207,9 @@ impl Subscriber {
             counters.clone(),
         );
         let task = tokio::spawn(driver.run().instrument(tracing::info_span!("subscription")));
-        Ok(Subscription::new(received, connection, counters, task))
+        Ok(Subscription::new(
+            received, room, connection, counters, task,
+        ))
     }
 
     pub(crate) fn begins_live(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::admission::Refused;
 use crate::connection::Connection;
 use crate::counters::{Counters, Summary};
 use crate::delivery::{Delivery, Undecodable};
+use crate::room::{Place, Room};
 
 /// The stream cannot go on without an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +51,8 @@ pub(crate) enum Item {
 #[derive(Debug)]
 #[must_use = "a dropped subscription delivers nothing"]
 pub struct Subscription {
-    items: mpsc::Receiver<Item>,
+    items: mpsc::Receiver<(Item, Place)>,
+    room: Room,
     connection: Connection,
     counters: Arc<Counters>,
     task: JoinHandle<()>,
@@ -59,13 +61,15 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(
-        items: mpsc::Receiver<Item>,
+        items: mpsc::Receiver<(Item, Place)>,
+        room: Room,
         connection: Connection,
         counters: Arc<Counters>,
         task: JoinHandle<()>,
     ) -> Self {
         Subscription {
             items,
+            room,
             connection,
             counters,
             task,
@@ -118,6 +122,7 @@ impl Subscription {
     /// Not cancel safe: dropped half-way, it still stops, but without waiting.
     pub async fn shutdown(mut self) {
         self.items.close();
+        self.room.close();
         // An aborted or finished task is what we want; there is no other outcome to report.
         let _ = (&mut self.task).await;
     }
@@ -133,7 +138,8 @@ impl Stream for Subscription {
     type Item = Result<Delivery, Undecodable>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match std::task::ready!(self.items.poll_recv(context)) {
+        let received = std::task::ready!(self.items.poll_recv(context));
+        match received.map(|(item, _)| item) {
             Some(Item::Delivery(delivery)) => {
                 self.counters.delivered();
                 Poll::Ready(Some(Ok(delivery)))

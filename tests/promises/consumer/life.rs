@@ -67,7 +67,7 @@ impl Life {
             .await
             .expect("the dead")
         {
-            assert!(store.deliver_again(dead.id).await.expect("it is kept"));
+            assert!(store.deliver_again(dead.id, 0).await.expect("it is kept"));
             tally.add("dead letters sent again", 1);
         }
         let table = format!("CREATE TABLE IF NOT EXISTS {EFFECTS} (key TEXT NOT NULL)");

@@ -19,6 +19,10 @@ pub(crate) struct Admission {
     /// None of this agent's; may be repeated
     #[arg(long = "block", value_name = "ADDRESS")]
     pub(crate) blocks: Vec<Address>,
+    /// Print none of this agent's, such as your own; may be repeated. Unlike --block, it is not counted, and if
+    /// the agent is followed its commits are verified all the same
+    #[arg(long = "leave-out", value_name = "ADDRESS")]
+    pub(crate) left_out: Vec<Address>,
     /// How much is taken of any other agent, such as 100/1m: 100 at once, and then as many as a minute allows
     /// [default: 35000/1d, which is what a PDS lets an account write]
     #[arg(long, value_name = "N/DURATION", value_parser = budget)]

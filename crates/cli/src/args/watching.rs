@@ -72,14 +72,18 @@ pub(crate) struct Watch {
     /// command runs, its watch is heard of
     #[arg(long, value_name = "DURATION", default_value = "30s", requires = "durable", value_parser = duration)]
     pub(crate) ack_wait: Duration,
+    /// Remove the record of what was laid aside this long ago, such as 30d; it stays listed with its reason
+    /// [default: keep it]
+    #[arg(long, value_name = "DURATION", requires = "durable", value_parser = duration)]
+    pub(crate) keep_dead: Option<Duration>,
     #[command(flatten)]
     pub(crate) admission: Admission,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --json, a line for each: that of `watch`, with {\"id\",\"durable\",\"attempts\",\"reason\"} before it. Looking takes
-nothing out.")]
+With --json, a line for each: that of `watch`, with {\"id\",\"durable\",\"attempts\",\"reason\"} before it; only \"uri\" of it
+where the record cannot be read, or was removed (`watch --keep-dead`). Looking takes nothing out.")]
 pub(crate) struct Inbox {
     /// Only of this durable watch [default: all]
     #[arg(long, value_name = "NAME")]

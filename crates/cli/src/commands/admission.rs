@@ -1,6 +1,7 @@
 //! Who is let in by `atcomms watch`, and what was refused of whom.
 
 use atcomms::identity::{Identity, Resolver};
+use atcomms::lexicon::{Address, Did};
 use atcomms::subscribe::{Admission, Refused, Subscriber};
 
 use crate::args;
@@ -17,11 +18,7 @@ pub(super) async fn admit(
 ) -> Result<(Subscriber, Vec<Identity>), Failure> {
     let mut admission = Admission::new();
     for address in &args.blocks {
-        let did = match address.as_did() {
-            Some(did) => did.clone(),
-            None => resolver.resolve(address).await?.did,
-        };
-        admission = admission.blocks([did]);
+        admission = admission.blocks([did(resolver, address).await?]);
     }
     if args.only_contacts {
         admission = admission.contacts_only();
@@ -32,7 +29,10 @@ pub(super) async fn admit(
     if let Some(budget) = args.host_budget {
         admission = admission.budget_per_host(budget);
     }
-    let subscriber = subscriber.admission(admission);
+    let mut subscriber = subscriber.admission(admission);
+    for address in &args.left_out {
+        subscriber = subscriber.leave_out([did(resolver, address).await?]);
+    }
     let mut contacts = Vec::new();
     for address in &args.contacts {
         contacts.push(resolver.resolve(address).await?);
@@ -42,6 +42,14 @@ pub(super) async fn admit(
     }
     let followed = contacts.iter().map(|contact| contact.did.clone());
     Ok((subscriber.anyone_and(followed), contacts))
+}
+
+/// Whom an address names; a DID need not be there any more.
+async fn did(resolver: &Resolver, address: &Address) -> Result<Did, Failure> {
+    match address.as_did() {
+        Some(did) => Ok(did.clone()),
+        None => Ok(resolver.resolve(address).await?.did),
+    }
 }
 
 /// Says of whom most was refused.

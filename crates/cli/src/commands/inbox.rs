@@ -1,5 +1,7 @@
 //! `atcomms inbox`: what durable watches have taken in and not done, and what they have laid aside.
 
+use std::time::SystemTime;
+
 use atcomms::store::{Consumer, Received};
 use atcomms::subscribe::Delivery;
 use serde::Serialize;
@@ -19,6 +21,9 @@ struct Line<'a> {
     durable: &'a str,
     attempts: u32,
     reason: Option<&'a str>,
+    /// Of an event whose record cannot be read or is gone; else it stands in the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
     #[serde(flatten)]
     event: Option<event::Line<'a>>,
 }
@@ -32,7 +37,7 @@ pub(crate) async fn run(context: &Context, args: args::Inbox) -> Outcome {
     }
     let store = context.store()?;
     for id in args.retry {
-        if !store.deliver_again(id).await? {
+        if !store.deliver_again(id, now()).await? {
             return Err(no_such(id));
         }
     }
@@ -86,6 +91,7 @@ fn tell(consumer: &Consumer, received: Received, json: bool) -> Outcome {
             durable: &consumer.name,
             attempts,
             reason: reason.as_deref(),
+            uri: delivery.is_err().then(|| uri.as_str()),
             event: delivery.as_ref().ok().map(event::Line::of),
         })?;
         return Ok(());
@@ -108,8 +114,15 @@ fn tell(consumer: &Consumer, received: Received, json: bool) -> Outcome {
     Ok(())
 }
 
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
 fn no_such(id: i64) -> Failure {
     Failure::Usage(format!(
-        "{id} is not laid aside: `atcomms inbox --dead` lists what is"
+        "{id} is not laid aside, or its record was removed: `atcomms inbox --dead` lists what is"
     ))
 }

@@ -78,7 +78,7 @@ async fn subscriber(context: &Context, args: &args::Watch) -> Result<Subscriber,
     }
     let (mut subscriber, contacts) =
         super::admission::admit(subscriber, &resolver, &args.admission).await?;
-    if args.sources.is_empty() && args.peers.is_empty() {
+    if !named && args.peers.is_empty() {
         for contact in &contacts {
             sources.push(Source::of_pds(contact, &resolver)?);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atcomms::subscribe::{LeaseError, Leased, Subscriber};
+use atcomms::subscribe::{LeaseError, Leased, Retention, Subscriber};
 
 use crate::args;
 use crate::context::Context;
@@ -23,10 +23,15 @@ pub(crate) async fn run(
     name: String,
 ) -> Outcome {
     let exec = args.exec.as_deref().map(Exec::parse).transpose()?;
+    let mut retention = Retention::new();
+    if let Some(time) = args.keep_dead {
+        retention = retention.dead_for(time);
+    }
     let durable = subscriber
         .durable(context.store()?, name)
         .max_deliver(args.max_deliver)
-        .ack_wait(args.ack_wait);
+        .ack_wait(args.ack_wait)
+        .retain(retention);
     let mut inbox = durable
         .start()
         .await

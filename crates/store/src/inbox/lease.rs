@@ -3,6 +3,7 @@
 use atcomms_lexicon::fault;
 use rusqlite::{Connection, params};
 
+use super::only::Only;
 use super::{Received, read};
 use crate::consumer::Consumer;
 use crate::error::StoreError;
@@ -91,20 +92,37 @@ impl Store {
         terms: Terms,
         now: i64,
     ) -> Result<Vec<Received>, StoreError> {
-        let id = consumer.id;
+        self.lease_of(consumer, &Only::all(), token, terms, now)
+            .await
+    }
+
+    /// The same for the events of some collections only; the others stay for whoever asks for them. Of what
+    /// is out, and of what [`Terms::strict`] waits for, all count.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn lease_of(
+        &self,
+        consumer: &Consumer,
+        only: &Only,
+        token: LeaseToken,
+        terms: Terms,
+        now: i64,
+    ) -> Result<Vec<Received>, StoreError> {
+        let (id, only) = (consumer.id, only.clone());
         let max_deliver = terms
             .max_deliver
             .saturating_add(u32::from(fault::on("max-deliver")));
         self.write("lease", Durability::Process, move |connection| {
             connection
                 .prepare_cached(
-                    "UPDATE inbox SET state = 'dead', lease = NULL, reason = ?4
+                    "UPDATE inbox SET state = 'dead', lease = NULL, since = NULL, reason = ?4
                      WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2
                          AND attempts >= ?3",
                 )?
                 .execute(params![id, now, max_deliver, TOO_OFTEN])?;
             let count = terms.count.min(room(connection, id, terms, now)?);
-            let ids = next(connection, id, count, terms.strict, now)?;
+            let ids = next(connection, id, &only, count, terms.strict, now)?;
             let until = put_off_until(now.saturating_add(terms.ack_wait));
             let mut hand_out = connection.prepare_cached(
                 "UPDATE inbox SET lease = ?2, visible_at = ?3, attempts = attempts + 1 WHERE id = ?1",
@@ -125,21 +143,35 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub async fn pending(&self, consumer: &Consumer, now: i64) -> Result<Pending, StoreError> {
-        let id = consumer.id;
+        self.pending_of(consumer, &Only::all(), now).await
+    }
+
+    /// The same for the events of some collections only; what is out is out of any. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn pending_of(
+        &self,
+        consumer: &Consumer,
+        only: &Only,
+        now: i64,
+    ) -> Result<Pending, StoreError> {
+        let (id, only) = (consumer.id, only.clone());
         self.read(move |connection| {
+            let of = only.condition(3);
             let pending = connection
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "SELECT
                          EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
-                             AND visible_at = 0)
+                             AND visible_at = 0 {of})
                          OR EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
-                             AND visible_at > 0 AND visible_at <= ?2),
+                             AND visible_at > 0 AND visible_at <= ?2 {of}),
                          EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
                              AND visible_at > 0 AND visible_at > ?2 AND lease IS NOT NULL),
                          (SELECT min(visible_at) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting'
-                             AND visible_at > 0 AND visible_at > ?2)",
-                )?
-                .query_row([id, now], |row| {
+                             AND visible_at > 0 AND visible_at > ?2 {of})",
+                ))?
+                .query_row(only.after([id, now]), |row| {
                     Ok(Pending {
                         due: row.get(0)?,
                         out: row.get(1)?,
@@ -247,7 +279,8 @@ impl Store {
         self.write_one("terminate", Durability::Process, move |connection| {
             let changed = connection
                 .prepare_cached(
-                    "UPDATE inbox SET state = 'dead', lease = NULL, reason = ?3 WHERE id = ?1 AND lease = ?2",
+                    "UPDATE inbox SET state = 'dead', lease = NULL, since = NULL, reason = ?3
+                     WHERE id = ?1 AND lease = ?2",
                 )?
                 .execute(params![event, token.0, reason])?;
             ours(changed)
@@ -297,40 +330,53 @@ fn room(
 }
 
 /// What is handed out next: of those that were never out and of those that are back, the first.
-const NEXT: &str = "
-    SELECT id FROM (SELECT id FROM inbox
-        WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at = 0 ORDER BY id LIMIT ?3)
-    UNION ALL
-    SELECT id FROM (SELECT id FROM inbox
-        WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2
-        ORDER BY id LIMIT ?3)
-    ORDER BY id LIMIT ?3";
+fn next_sql(only: &Only) -> String {
+    let of = only.condition(4);
+    format!(
+        "SELECT id FROM (SELECT id FROM inbox
+             WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at = 0 {of} ORDER BY id LIMIT ?3)
+         UNION ALL
+         SELECT id FROM (SELECT id FROM inbox
+             WHERE consumer_id = ?1 AND state = 'waiting' AND visible_at > 0 AND visible_at <= ?2 {of}
+             ORDER BY id LIMIT ?3)
+         ORDER BY id LIMIT ?3"
+    )
+}
 
 /// The first that waits of each repository, found by going from one repository to the next; those that
 /// may be handed out, the first first.
-const NEXT_STRICT: &str = "
-    WITH RECURSIVE repository_of (did) AS (
-        SELECT (SELECT min(did) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting')
-        UNION ALL
-        SELECT (SELECT min(did) FROM inbox
-            WHERE consumer_id = ?1 AND state = 'waiting' AND did > repository_of.did)
-        FROM repository_of WHERE repository_of.did IS NOT NULL)
-    SELECT id FROM (SELECT (SELECT min(id) FROM inbox
-            WHERE consumer_id = ?1 AND state = 'waiting' AND did = repository_of.did) AS id
-        FROM repository_of WHERE repository_of.did IS NOT NULL) AS first
-    WHERE (SELECT visible_at FROM inbox WHERE inbox.id = first.id) <= ?2
-    ORDER BY id LIMIT ?3";
+fn next_strict_sql(only: &Only) -> String {
+    let of = only.condition(4);
+    format!(
+        "WITH RECURSIVE repository_of (did) AS (
+             SELECT (SELECT min(did) FROM inbox WHERE consumer_id = ?1 AND state = 'waiting')
+             UNION ALL
+             SELECT (SELECT min(did) FROM inbox
+                 WHERE consumer_id = ?1 AND state = 'waiting' AND did > repository_of.did)
+             FROM repository_of WHERE repository_of.did IS NOT NULL)
+         SELECT id FROM (SELECT (SELECT min(id) FROM inbox
+                 WHERE consumer_id = ?1 AND state = 'waiting' AND did = repository_of.did) AS id
+             FROM repository_of WHERE repository_of.did IS NOT NULL) AS first
+         WHERE EXISTS (SELECT 1 FROM inbox WHERE inbox.id = first.id AND visible_at <= ?2 {of})
+         ORDER BY id LIMIT ?3"
+    )
+}
 
 fn next(
     connection: &Connection,
     consumer: i64,
+    only: &Only,
     count: usize,
     strict: bool,
     now: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    let strict = strict && !fault::on("strict");
-    let mut statement = connection.prepare_cached(if strict { NEXT_STRICT } else { NEXT })?;
+    let sql = if strict && !fault::on("strict") {
+        next_strict_sql(only)
+    } else {
+        next_sql(only)
+    };
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let ids = statement.query_map([consumer, now, count], |row| row.get(0))?;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let ids = statement.query_map(only.after([consumer, now, count]), |row| row.get(0))?;
     Ok(ids.collect::<rusqlite::Result<_>>()?)
 }

@@ -54,16 +54,17 @@ impl Store {
     }
 
     /// Has a dead event delivered again, as if it had never been handed out. False if there is no such
-    /// event. Survives a killed process. Cancel safe.
+    /// event, or its record was removed. Survives a killed process. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be kept.
-    pub async fn deliver_again(&self, event: i64) -> Result<bool, StoreError> {
+    pub async fn deliver_again(&self, event: i64, now: i64) -> Result<bool, StoreError> {
         self.write("deliver_again", Durability::Process, move |connection| {
             let changed = connection.execute(
-                "UPDATE inbox SET state = 'waiting', attempts = 0, visible_at = 0, lease = NULL, reason = NULL
-                 WHERE id = ?1 AND state = 'dead'",
-                [event],
+                "UPDATE inbox SET state = 'waiting', attempts = 0, visible_at = 0, lease = NULL, reason = NULL,
+                     since = ?2
+                 WHERE id = ?1 AND state = 'dead' AND removed_at IS NULL",
+                [event, now],
             )?;
             Ok(changed > 0)
         })
@@ -90,7 +91,7 @@ impl Store {
 pub(super) fn events(clause: &str) -> String {
     format!(
         "SELECT id, received_at, attempts, state, reason, did, collection, rkey, action, rev, cid, commit_cid,
-             record, trust, continuity, undecodable, live, source, seq FROM inbox {clause}"
+             record, trust, continuity, undecodable, live, source, seq, removed_at FROM inbox {clause}"
     )
 }
 
@@ -103,6 +104,7 @@ pub(super) fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
         attempts: row.get(2)?,
         dead: row.get_ref(3)?.as_str()? == "dead",
         reason: row.get(4)?,
+        removed_at: row.get(19)?,
         event: Event {
             did: parsed(row, 5)?,
             collection: parsed(row, 6)?,

@@ -64,3 +64,7 @@ CREATE TABLE heard (            -- the last operations of each repository that a
     cid         TEXT,            -- of the record; null for a delete
     PRIMARY KEY (consumer_id, did, rev, collection, rkey)
 ) STRICT, WITHOUT ROWID;
+
+-- Retention: what was laid aside may lose its record, and is still there to be seen.
+ALTER TABLE inbox ADD COLUMN since INTEGER;      -- waiting: when it was sent again, if it was; dead: when retention found it so
+ALTER TABLE inbox ADD COLUMN removed_at INTEGER; -- when retention removed its record

@@ -9,7 +9,7 @@ use atcomms_store::{
 pub(crate) const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 pub(crate) const BOB: &str = "did:plc:44ybard66vv44zksje25o7dz";
 
-const TERMS: Terms = Terms {
+pub(crate) const TERMS: Terms = Terms {
     count: 10,
     max_in_flight: 10,
     ack_wait: 100,
@@ -68,7 +68,7 @@ pub(crate) async fn take_in(store: &Store, consumer: &Consumer, commits: Vec<Com
         .expect("it is taken in")
 }
 
-async fn lease(
+pub(crate) async fn lease(
     store: &Store,
     consumer: &Consumer,
     token: i64,
@@ -79,12 +79,12 @@ async fn lease(
     leased.expect("it is handed out")
 }
 
-fn keys(events: &[Received]) -> Vec<&str> {
+pub(crate) fn keys(events: &[Received]) -> Vec<&str> {
     let keys = events.iter().map(|event| event.event.rkey.as_str());
     keys.collect()
 }
 
-async fn stage() -> (Store, Consumer) {
+pub(crate) async fn stage() -> (Store, Consumer) {
     let store = Store::temporary().expect("a store");
     let consumer = store.consumer("tests", 1).await.expect("a consumer");
     (store, consumer)

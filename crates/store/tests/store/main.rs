@@ -14,6 +14,7 @@ mod inbox;
 mod logins;
 mod no_room;
 mod processes;
+mod retaining;
 mod sending;
 mod settling;
 mod support;

@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// Whether the subscriber named this author: then it has no budget.
-    pub(super) fn vouched_for(&self, did: &str) -> bool {
+    pub(crate) fn vouched_for(&self, did: &str) -> bool {
         self.scope.follows(did) || self.gate.policy.contacts.contains(did)
     }
 

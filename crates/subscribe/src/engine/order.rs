@@ -15,6 +15,10 @@ const PATIENCE_MICROS: u64 = 2_000_000;
 /// Places in the queue; beyond it the first is passed over: as much history as arrives during a look-up.
 const MAX_PLACES: usize = 4096;
 
+/// Bytes of the records in the queue; beyond it the first is passed over, too: what a stream of large records
+/// brings in such a time would else be the bound.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+
 /// A commit's place in the queue.
 pub(super) type Ticket = u64;
 
@@ -24,6 +28,8 @@ struct Place {
     until: u64,
     done: bool,
     outputs: Vec<Output>,
+    /// Of their records.
+    bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +37,8 @@ pub(super) struct Order {
     /// The ticket of the first place.
     first: Ticket,
     places: VecDeque<Place>,
+    /// Of all of them.
+    bytes: usize,
     /// What is ready to go out.
     ready: VecDeque<Output>,
 }
@@ -52,6 +60,7 @@ impl Order {
             until,
             done: false,
             outputs: Vec::new(),
+            bytes: 0,
         });
         let ticket = self.first + (self.places.len() as u64 - 1);
         while self.places.len() > MAX_PLACES {
@@ -63,7 +72,15 @@ impl Order {
     /// What a commit has for the subscriber; at once, if its place was passed over or it has none.
     pub(super) fn put(&mut self, ticket: Option<Ticket>, output: Output) {
         match ticket.and_then(|ticket| self.place(ticket)) {
-            Some(place) => place.outputs.push(output),
+            Some(place) => {
+                let bytes = bytes(&output);
+                place.bytes += bytes;
+                place.outputs.push(output);
+                self.bytes += bytes;
+                while self.bytes > MAX_BYTES {
+                    self.pass_first();
+                }
+            }
             None => self.ready.push_back(output),
         }
     }
@@ -104,26 +121,41 @@ impl Order {
     }
 
     fn pass_first(&mut self) {
+        self.release_first();
+        self.advance();
+    }
+
+    fn release_first(&mut self) {
         if let Some(place) = self.places.pop_front() {
             self.first += 1;
+            self.bytes -= place.bytes;
             self.ready.extend(place.outputs);
-            self.advance();
         }
     }
 
     fn advance(&mut self) {
         while self.places.front().is_some_and(|place| place.done) {
-            if let Some(place) = self.places.pop_front() {
-                self.first += 1;
-                self.ready.extend(place.outputs);
-            }
+            self.release_first();
         }
+    }
+}
+
+/// How much of somebody's record is kept for this.
+fn bytes(output: &Output) -> usize {
+    match output {
+        Output::Deliver(delivery) => delivery.bytes().map_or(0, |bytes| bytes.len()),
+        Output::Undecodable(undecodable) => undecodable.bytes.len(),
+        _ => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use atcomms_lexicon::Tid;
+    use atcomms_repo::frame::Action;
+
     use super::*;
+    use crate::delivery::Undecodable;
 
     fn stop(source: usize) -> Output {
         Output::Stop {
@@ -173,6 +205,36 @@ mod tests {
         order.put(Some(slow), stop(1));
         order.done(Some(slow));
         assert_eq!(ready(&mut order), [1], "it comes when it can");
+    }
+
+    #[test]
+    fn large_records_are_not_waited_for() {
+        let mut order = Order::default();
+        let slow = order.take_place(0);
+        let undecodable = || {
+            Output::Undecodable(Undecodable {
+                uri: "at://did:web:a.example/a.b.c/d".parse().unwrap(),
+                cid: None,
+                action: Action::Create,
+                rev: Tid::from_parts(1, 0),
+                commit: None,
+                author: "did:web:a.example".parse().unwrap(),
+                reason: String::new(),
+                bytes: vec![0; MAX_BYTES / 4].into(),
+                source: "".into(),
+                seq: 1,
+            })
+        };
+        let mut out = 0;
+        for _ in 0..100 {
+            let ticket = order.take_place(0);
+            order.put(Some(ticket), undecodable());
+            order.done(Some(ticket));
+            out += std::iter::from_fn(|| order.pop()).count();
+            assert!(order.bytes <= MAX_BYTES);
+        }
+        assert!(!order.waits(slow), "the first was passed over");
+        assert_eq!((out, order.bytes), (100, 0));
     }
 
     #[test]

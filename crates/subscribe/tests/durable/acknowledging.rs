@@ -52,7 +52,7 @@ async fn what_is_handed_out_too_often_is_dead_and_can_be_delivered_again() {
     let reason = dead.reason.as_deref().unwrap();
     assert!(reason.contains("too often"), "{reason}");
 
-    assert!(store.deliver_again(dead.id).await.unwrap());
+    assert!(store.deliver_again(dead.id, 0).await.unwrap());
     let again = next(&mut inbox).await;
     assert_eq!((text(&again).as_str(), again.attempts()), ("poison", 1));
     again.term("it is poison").await.unwrap();

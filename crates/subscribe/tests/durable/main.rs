@@ -10,3 +10,4 @@ mod acknowledging;
 mod going_on;
 mod sharing;
 mod stage;
+mod typed;
