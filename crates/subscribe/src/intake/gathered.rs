@@ -1,0 +1,173 @@
+//! What the engine let through and is not stored yet. No store and no clock.
+
+use atcomms_lexicon::Did;
+use atcomms_repo::frame::Action;
+use atcomms_store::{AccountChange, Change, Commit, Event, Intake, Known, RepositoryHead, Story};
+
+use crate::delivery::{Delivery, Undecodable};
+use crate::engine::{Standing, Verified};
+use crate::snapshot::{KnownRecords, Path};
+
+/// Commits that are stored together: enough that the transaction itself costs little.
+const COMMITS_TOGETHER: usize = 512;
+
+/// Their records, in bytes: a commit may have 2 MB, and most have a thousandth of it.
+const BYTES_TOGETHER: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Commits that are settled.
+    intake: Intake,
+    /// Events of the commit that is being said.
+    events: Vec<Event>,
+    /// The records of all of these, in bytes.
+    bytes: usize,
+}
+
+impl Gathered {
+    pub(crate) fn deliver(&mut self, delivery: Delivery) {
+        self.bytes += delivery.bytes.as_ref().map_or(0, |bytes| bytes.len());
+        self.events.push(Event {
+            did: delivery.author,
+            collection: delivery.collection,
+            rkey: delivery.rkey,
+            change: change(delivery.action),
+            rev: delivery.rev,
+            cid: delivery.cid,
+            commit: delivery.commit,
+            record: delivery.bytes.map(Into::into),
+            trust: Some(delivery.trust.as_str().to_owned()),
+            continuity: Some(delivery.continuity.as_str().to_owned()),
+            undecodable: None,
+            live: delivery.live,
+            source: delivery.source.to_string(),
+            seq: delivery.seq,
+        });
+    }
+
+    pub(crate) fn undecodable(&mut self, undecodable: Undecodable) {
+        // Where it is was parsed when it was verified.
+        let (Some(collection), Some(rkey)) = (undecodable.uri.collection(), undecodable.uri.rkey())
+        else {
+            return;
+        };
+        self.bytes += undecodable.bytes.len();
+        self.events.push(Event {
+            did: undecodable.author,
+            collection,
+            rkey,
+            change: change(undecodable.action),
+            rev: undecodable.rev,
+            cid: undecodable.cid,
+            commit: undecodable.commit,
+            record: Some(undecodable.bytes.into()),
+            trust: None,
+            continuity: None,
+            undecodable: Some(undecodable.reason),
+            live: true,
+            source: undecodable.source.to_string(),
+            seq: undecodable.seq,
+        });
+    }
+
+    /// The commit, or the fetched repository, that was being said is complete.
+    pub(crate) fn settled(&mut self, verified: Option<Box<Verified>>) {
+        let events = std::mem::take(&mut self.events);
+        let Some(verified) = verified else {
+            if !events.is_empty() {
+                self.intake.commits.push(Commit {
+                    events,
+                    ..Commit::default()
+                });
+            }
+            return;
+        };
+        let Verified {
+            did,
+            head,
+            known,
+            standing,
+        } = *verified;
+        let known = known.into_iter().map(|(path, cid)| Known {
+            collection: path.collection,
+            rkey: path.rkey,
+            cid,
+        });
+        self.intake.commits.push(Commit {
+            head: Some(RepositoryHead {
+                did,
+                rev: head.rev,
+                data: head.data,
+            }),
+            events,
+            known: known.collect(),
+            story: standing.map(story),
+        });
+    }
+
+    /// Something of a repository was dropped.
+    pub(crate) fn broken(&mut self, did: Did) {
+        self.intake.broken.push(did);
+    }
+
+    /// An account is active no more, or again.
+    pub(crate) fn account(&mut self, did: Did, change: AccountChange) {
+        self.intake.accounts.push((did, change));
+    }
+
+    /// Whether there is nothing to store but how far the sources are.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intake.commits.is_empty()
+            && self.intake.broken.is_empty()
+            && self.intake.accounts.is_empty()
+    }
+
+    /// Whether as much waits to be stored as goes into one transaction.
+    pub(crate) fn is_full(&self) -> bool {
+        self.intake.commits.len() >= COMMITS_TOGETHER || self.bytes >= BYTES_TOGETHER
+    }
+
+    /// All of it, to be stored in one transaction with how far the sources are.
+    pub(crate) fn take(&mut self, cursors: Vec<(String, i64)>) -> Intake {
+        self.bytes = 0;
+        Intake {
+            cursors,
+            ..std::mem::take(&mut self.intake)
+        }
+    }
+}
+
+/// The records that are known of a repository, as they were stored.
+pub(crate) fn known_records(known: Vec<Known>) -> KnownRecords {
+    let records = known.into_iter().filter_map(|known| {
+        let (collection, rkey) = (known.collection, known.rkey);
+        Some((Path { collection, rkey }, known.cid?))
+    });
+    records.collect()
+}
+
+fn change(action: Action) -> Change {
+    match action {
+        Action::Create => Change::Create,
+        Action::Update => Change::Update,
+        Action::Delete => Change::Delete,
+    }
+}
+
+/// How much of a repository's story is known, as it is stored.
+fn story(standing: Standing) -> Story {
+    match standing {
+        Standing::Begun => Story::Begun,
+        Standing::Whole => Story::Whole,
+        Standing::Broken => Story::Broken,
+    }
+}
+
+/// And as it was stored.
+pub(crate) fn standing(story: Story) -> Standing {
+    match story {
+        Story::Whole => Standing::Whole,
+        Story::Broken => Standing::Broken,
+        _ => Standing::Begun,
+    }
+}
