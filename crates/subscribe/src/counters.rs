@@ -33,6 +33,8 @@ pub(crate) struct Counters {
     duplicates: AtomicU64,
     resyncs: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
+    /// Why followed repositories were to be fetched.
+    missed: Mutex<BTreeMap<&'static str, u64>>,
     /// Nanoseconds since `started`, plus one; 0 is "none yet".
     first: AtomicU64,
     last: AtomicU64,
@@ -47,6 +49,7 @@ impl Counters {
             duplicates: AtomicU64::new(0),
             resyncs: AtomicU64::new(0),
             rejected: Mutex::default(),
+            missed: Mutex::default(),
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
@@ -70,6 +73,16 @@ impl Counters {
 
     pub(crate) fn resynced(&self) {
         self.resyncs.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn missed(&self, why: &'static str) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        *missed.entry(why).or_default() += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn missed_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.missed.lock().unwrap().clone()
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {

@@ -47,6 +47,8 @@ mod leased;
 mod portable;
 mod proof;
 mod scope;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod snapshot;
 mod source;

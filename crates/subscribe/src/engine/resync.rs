@@ -92,6 +92,7 @@ impl Engine {
                 missing.again |= missing.asked && rev.is_none();
             }
             None => {
+                self.counters.missed(why);
                 tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
                 let mut due = now;
                 if rev.is_none() {

@@ -1,0 +1,392 @@
+//! The process that takes in: what the driver does, with the world's hosts instead of sockets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use atcomms_lexicon::Did;
+use atcomms_repo::verify::Head;
+use atcomms_store::AccountChange;
+
+use super::directory::Cache;
+use super::faults::Fault;
+use super::host::outdated;
+use super::{Checked, Event, MILLIS, SECONDS, Simulation};
+use crate::counters::Counters;
+use crate::engine::{Engine, Output, Resyncs};
+use crate::intake::{Gathered, standing};
+use crate::trust::Trust;
+
+/// How far a reconnect goes back: as the firehose does.
+const REWIND: i64 = 32;
+/// How often the PDSs are asked for what the stream did not bring.
+const SWEEP_EVERY: u64 = 600 * SECONDS;
+
+/// One host as it is watched.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) host: usize,
+    pub(super) progress: Option<i64>,
+    pub(super) up: bool,
+    /// Which connection it is: what is still on its way over an earlier one is lost.
+    connection: u32,
+    /// The next event of the host's log.
+    position: usize,
+    pumping: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) run: u32,
+    pub(super) engine: Engine,
+    pub(super) gathered: Gathered,
+    pub(super) links: Vec<Link>,
+    pub(super) cache: Cache,
+    pub(super) counters: Arc<Counters>,
+    /// The newest round of questions for latest revs.
+    pub(super) round: u32,
+    stored: BTreeMap<String, i64>,
+    /// Frames were taken in since it was stored last.
+    unkept: bool,
+}
+
+impl Simulation {
+    /// Begins, or goes on from what is stored.
+    pub(super) async fn start(&mut self) -> Checked {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        self.runs += 1;
+        let run = self.runs;
+        let cursors = self.store.cursors(&self.consumer).await.unwrap();
+        let heads = self.store.heads(&self.consumer, usize::MAX).await.unwrap();
+        let paused = self.store.paused(&self.consumer).await.unwrap();
+        let counters = Arc::new(Counters::new());
+        let resyncs = Resyncs {
+            allowed: true,
+            begins_live: self.live,
+            began_live: self.live,
+        };
+        let hosts: Vec<_> = self
+            .sources
+            .iter()
+            .map(|host| self.hosts[*host].name.clone())
+            .collect();
+        let mut engine = Engine::new(
+            self.scope.clone(),
+            Trust::Verified,
+            resyncs,
+            hosts,
+            counters.clone(),
+        );
+        for (head, story) in heads {
+            let (rev, data) = (head.rev, head.data);
+            engine.remember(&head.did, Head { rev, data }, standing(story));
+        }
+        for did in &paused {
+            engine.remember_paused(did);
+        }
+        engine.begin(self.now);
+        let mut links = Vec::new();
+        for host in self.sources.clone() {
+            let name = &self.hosts[host].name;
+            let stored = cursors.iter().find(|(host, _)| **host == **name);
+            links.push(Link {
+                host,
+                progress: stored.map(|(_, seq)| *seq),
+                up: false,
+                connection: 0,
+                position: 0,
+                pumping: false,
+            });
+            let delay = self.between(MILLIS, 100 * MILLIS);
+            let link = links.len() - 1;
+            self.after(delay, Event::Connect { run, link });
+        }
+        let sources = self.sources.clone();
+        self.say(format_args!(
+            "process {run} starts with {sources:?} from {cursors:?}"
+        ));
+        self.process = Some(Process {
+            run,
+            engine,
+            gathered: Gathered::default(),
+            links,
+            cache: Cache::default(),
+            counters,
+            round: 0,
+            stored: cursors.into_iter().collect(),
+            unkept: false,
+        });
+        self.after(SWEEP_EVERY, Event::Round { run, round: 0 });
+        self.lease_at(self.now);
+        self.carried_out().await
+    }
+
+    /// The process dies: what is not stored is gone.
+    pub(super) async fn kill(&mut self) -> Checked {
+        if let Some(process) = self.process.take() {
+            self.say(format_args!("process {} dies", process.run));
+            self.count(&process);
+        }
+        self.fetching.clear();
+        self.application.forget();
+        self.check_durable().await?;
+        if self.fault(Fault::OtherSources, 250) {
+            for author in &mut self.authors {
+                author.hidden = true;
+            }
+            let mut others: Vec<usize> = (0..self.hosts.len())
+                .filter(|_| self.dice.chance(500))
+                .collect();
+            if !others.iter().any(|host| *host >= 2) {
+                others.push(2);
+            }
+            self.sources = others;
+        }
+        let pause = self.between(100 * MILLIS, 10 * SECONDS);
+        self.after(pause, Event::Start);
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, process: &Process) {
+        for (why, count) in process.counters.missed_by_reason() {
+            *self.missed.entry(why).or_default() += count;
+        }
+    }
+
+    pub(super) fn connect(&mut self, link: usize) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let link_index = link;
+        let link = &mut process.links[link];
+        let host = &self.hosts[link.host];
+        let cursor = match link.progress {
+            Some(seq) => Some((seq - REWIND).max(0)),
+            None if self.live => None,
+            None => Some(0),
+        };
+        let (position, gone) = host.begin(cursor);
+        link.up = true;
+        link.connection += 1;
+        link.position = position;
+        link.pumping = false;
+        process.engine.connected(self.now);
+        if gone {
+            process.engine.frame(link_index, outdated(), self.now);
+        }
+        let host = link.host;
+        let name = self.hosts[host].name.clone();
+        self.say(format_args!("connected to {name} from {cursor:?}"));
+        self.wake_pumps(host);
+    }
+
+    /// The connection ends, and comes back after a while.
+    pub(super) async fn disconnect(&mut self, link: usize) -> Checked {
+        self.keep_if_unkept().await?;
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        let run = process.run;
+        let known = &mut process.links[link];
+        if !std::mem::replace(&mut known.up, false) {
+            return Ok(());
+        }
+        process.engine.disconnected();
+        let pause = self.between(200 * MILLIS, 5 * SECONDS);
+        self.after(pause, Event::Connect { run, link });
+        self.carried_out().await
+    }
+
+    /// Frames come again from this host.
+    pub(super) fn wake_pumps(&mut self, host: usize) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let (run, mut waking) = (process.run, Vec::new());
+        for (index, link) in process.links.iter_mut().enumerate() {
+            let more = link.position < self.hosts[host].log.len();
+            if link.host == host && link.up && more && !std::mem::replace(&mut link.pumping, true) {
+                waking.push((index, link.connection));
+            }
+        }
+        for (link, connection) in waking {
+            let delay = self.between(MILLIS, 30 * MILLIS);
+            self.after(
+                delay,
+                Event::Pump {
+                    run,
+                    link,
+                    connection,
+                },
+            );
+        }
+    }
+
+    /// The next frame of a connection.
+    pub(super) async fn pump(&mut self, link: usize, connection: u32) -> Checked {
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        let run = process.run;
+        let index = link;
+        let link = &mut process.links[link];
+        if !link.up || link.connection != connection {
+            return Ok(());
+        }
+        let (host, position) = (link.host, link.position);
+        let stalled = self.hosts[host].stalled_until;
+        let again = Event::Pump {
+            run,
+            link: index,
+            connection,
+        };
+        if self.now < stalled {
+            self.after(stalled - self.now, again);
+            return Ok(());
+        }
+        let Some(entry) = self.hosts[host].log.get(position).cloned() else {
+            link.pumping = false;
+            return Ok(());
+        };
+        link.position += 1;
+        let mut bytes = entry.item.frame(entry.seq);
+        if entry.cut {
+            let kept = self.dice.index(bytes.len());
+            bytes.truncate(kept);
+        }
+        let seq = process.engine.frame(index, bytes, self.now);
+        link.progress = link.progress.max(seq);
+        process.unkept = true;
+        if !entry.cut {
+            self.oracle.sent(host, &entry);
+        }
+        let name = self.hosts[host].name.clone();
+        let what = entry.item.told();
+        self.say(format_args!(
+            "{name} {}: {} {what}",
+            entry.seq, entry.item.author
+        ));
+        let pause = self.between(0, 2 * MILLIS);
+        self.after(pause, again);
+        self.carry_out();
+        // The driver stores when nothing more is there to be taken in with it.
+        let full = self
+            .process
+            .as_ref()
+            .is_some_and(|process| process.gathered.is_full());
+        if full || self.dice.chance(400) {
+            self.keep().await?;
+        } else {
+            self.after(5 * MILLIS, Event::Keep { run });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn tick(&mut self) -> Checked {
+        if let Some(process) = &mut self.process {
+            process.engine.tick(self.now);
+        }
+        self.carried_out().await
+    }
+
+    /// Does what the engine asks for, and stores it.
+    pub(super) async fn carried_out(&mut self) -> Checked {
+        self.carry_out();
+        self.keep().await
+    }
+
+    pub(super) async fn keep_if_unkept(&mut self) -> Checked {
+        match &self.process {
+            Some(process) if process.unkept => self.keep().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what was gathered, and how far the sources are taken in.
+    pub(super) async fn keep(&mut self) -> Checked {
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        process.unkept = false;
+        let mut cursors = Vec::new();
+        for (index, link) in process.links.iter().enumerate() {
+            let first = process.engine.first_unsettled(index);
+            let seq = first.map_or(link.progress, |first| first.checked_sub(1));
+            let name = self.hosts[link.host].name.to_string();
+            if let Some(seq) = seq
+                && process.stored.get(&name).is_none_or(|at| *at < seq)
+            {
+                cursors.push((name, seq));
+            }
+        }
+        if process.gathered.is_empty() && cursors.is_empty() {
+            return Ok(());
+        }
+        if self.fault(Fault::KillBeforeStore, 4) {
+            return Box::pin(self.kill()).await;
+        }
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        process.stored.extend(cursors.iter().cloned());
+        let intake = process.gathered.take(cursors);
+        let wakes = intake
+            .accounts
+            .iter()
+            .any(|(_, change)| *change == AccountChange::Resume);
+        self.oracle.stored(&intake);
+        let millis = i64::try_from(self.now / MILLIS).unwrap();
+        let taken_in = self.store.take_in(&self.consumer, intake, millis).await;
+        if taken_in.unwrap() > 0 || wakes {
+            let pause = self.between(MILLIS, 50 * MILLIS);
+            self.lease_at(self.now + pause);
+        }
+        if self.fault(Fault::KillAfterStore, 4) {
+            return Box::pin(self.kill()).await;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self
+            .process
+            .as_mut()
+            .and_then(|process| process.engine.poll())
+        {
+            let Some(process) = &mut self.process else {
+                return;
+            };
+            match output {
+                Output::Deliver(delivery) => {
+                    if !delivery.live {
+                        self.resynced += 1;
+                    }
+                    let line = format!(
+                        "  {} {} {} live={}",
+                        delivery.action, delivery.uri, delivery.rev, delivery.live
+                    );
+                    process.gathered.deliver(delivery);
+                    self.say(format_args!("{line}"));
+                }
+                Output::Undecodable(undecodable) => process.gathered.undecodable(undecodable),
+                Output::Settled { verified, .. } => process.gathered.settled(verified),
+                Output::Resynced(verified) => process.gathered.settled(Some(verified)),
+                Output::Broken { did } => process.gathered.broken(did),
+                Output::Pause { did } => self.account(did, AccountChange::Pause),
+                Output::Resume { did } => self.account(did, AccountChange::Resume),
+                Output::Purge { did } => self.account(did, AccountChange::Purge),
+                Output::Forget { did } => process.cache.forget(&did),
+                Output::Stop { error, .. } => panic!("no host refuses us: {error}"),
+                question => self.ask(question),
+            }
+        }
+    }
+
+    fn account(&mut self, did: Did, change: AccountChange) {
+        self.say(format_args!("  {change:?} {did}"));
+        if let Some(process) = &mut self.process {
+            process.gathered.account(did, change);
+        }
+    }
+}
