@@ -91,6 +91,7 @@ impl Delivery {
                     rev: self.rev,
                     commit: self.commit,
                     author: self.author,
+                    live: self.live,
                     reason,
                     bytes: self.bytes.unwrap_or_default(),
                     source: self.source,
@@ -120,6 +121,8 @@ pub struct Undecodable {
     pub commit: Option<Cid>,
     /// Whose repository it is in.
     pub author: Did,
+    /// Whether it came as an event of the stream, and not out of a resync.
+    pub live: bool,
     /// What is wrong with it.
     pub reason: String,
     /// The record as it was signed.

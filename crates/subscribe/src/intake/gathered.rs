@@ -64,7 +64,7 @@ impl Gathered {
             trust: None,
             continuity: None,
             undecodable: Some(undecodable.reason),
-            live: true,
+            live: undecodable.live,
             source: undecodable.source.to_string(),
             seq: undecodable.seq,
         });

@@ -62,15 +62,19 @@ impl Simulation {
             .await;
         let leased = leased.unwrap();
         let full = leased.len() == count;
+        // They are handed out together: what the application does not get to is with it all the same.
+        let mut out = Vec::new();
         for received in leased {
-            let id = received.id;
             let key = self.oracle.delivered(&received, &self.authors)?;
+            out.push((received.id, received.attempts, key));
+        }
+        for (id, attempts, key) in out {
             self.say(format_args!(
                 "    {} {} {} ({})",
                 key.change.as_str(),
                 key.uri,
                 key.rev,
-                received.attempts
+                attempts
             ));
             if self.fault(Fault::KillBeforeAck, 5) {
                 return self.kill().await;

@@ -53,7 +53,7 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    /// A frame came over the wire as it was sent.
+    /// A frame came over the wire as it was sent, and the stored cursor is not beyond it.
     pub(super) fn sent(&mut self, host: usize, entry: &Entry) {
         if let Some(rev) = entry.item.genuine() {
             self.sent

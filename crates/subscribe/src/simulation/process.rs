@@ -258,7 +258,11 @@ impl Simulation {
         let seq = process.engine.frame(index, bytes, self.now);
         link.progress = link.progress.max(seq);
         process.unkept = true;
-        if !entry.cut {
+        let is_new = process
+            .stored
+            .get(&*self.hosts[host].name)
+            .is_none_or(|at| *at < entry.seq);
+        if !entry.cut && is_new {
             self.oracle.sent(host, &entry);
         }
         let name = self.hosts[host].name.clone();
