@@ -102,10 +102,12 @@ impl Engine {
                 let mut missing = Missing::new(due);
                 missing.at_least = rev;
                 repository.missing = Some(Box::new(missing));
-                repository.standing = match repository.standing {
-                    Standing::Begun => Standing::Begun,
-                    _ => Standing::Broken,
-                };
+                if repository.standing == Standing::Whole {
+                    repository.standing = Standing::Broken;
+                    // The cursor goes on: who dies before the fetch must know of it (P5).
+                    self.questions
+                        .push_back(Output::Broken { did: did.clone() });
+                }
                 self.backlog.fetch_at(due, did);
             }
         }
@@ -316,6 +318,11 @@ impl Engine {
             }
             missing.silent
         });
+        // It is served, which is its PDS's word that it is active; what was paused goes before this.
+        self.resume(did);
+        let Some(repository) = self.repositories.get_mut(did) else {
+            return;
+        };
         // In the place of the first that was held, so that none of them overtakes it.
         let ticket = repository.held.iter().find_map(|held| held.ticket);
         let (covered, later) = split(&mut repository.held, snapshot.head.rev);

@@ -169,7 +169,10 @@ impl Simulation {
                 .position(|host| *host.name == *name)
                 .unwrap();
             let passed = self.oracle.sent.range((host, i64::MIN)..=(host, cursor));
-            for ((_, seq), (author, rev)) in passed {
+            let log = &self.hosts[host].log;
+            let first = log.get(self.hosts[host].first).map_or(i64::MAX, |entry| entry.seq);
+            // What is gone from the host's log shows in the chain, or in the rev that the PDS has.
+            for ((_, seq), (author, rev)) in passed.filter(|((_, seq), _)| *seq >= first) {
                 let author = &self.authors[*author];
                 let ours = !author.signed[rev].is_empty();
                 let in_scope = match self.anyone {
