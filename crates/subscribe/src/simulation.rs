@@ -50,8 +50,22 @@ const SECONDS: u64 = 1_000_000;
 const PEACE: u64 = 9_000 * SECONDS;
 /// Seeds that are run unless the environment says otherwise.
 const SEEDS: u64 = 1_000;
+/// Failures after which no more seeds are run.
+const ENOUGH: u64 = 10;
 /// Steps at one moment, after which it is no progress any more.
 const STEPS_AT_ONCE: u32 = 10_000;
+
+/// Why a followed repository is fetched, other than at first sight.
+const REASONS: [&str; 8] = [
+    "a commit does not follow on the one before",
+    "a commit is not signed by its author's key",
+    "it changed while it was fetched",
+    "it was fetched as it was before",
+    "its PDS has a commit that the stream did not bring",
+    "its account was said to be inactive",
+    "its repository was set anew",
+    "too many of its commits wait for its key",
+];
 
 /// What a run came to, if nothing was wrong.
 #[derive(Debug, Default)]
@@ -272,7 +286,7 @@ impl Simulation {
             }
         }
         self.check_durable().await?;
-        self.check_final()
+        self.check_final().await
     }
 
     async fn happens(&mut self, event: Event) -> Checked {
@@ -402,16 +416,17 @@ fn a_thousand_seeds() {
         return;
     }
     let seeds = from_environment("ATCOMMS_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    let (next, failures) = (AtomicU64::new(0), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let work = || {
         let mut outcomes = Vec::new();
-        while let Some(seed) = Some(next.fetch_add(1, Relaxed)).filter(|seed| *seed < seeds) {
+        while failures.load(Relaxed) < ENOUGH
+            && let Some(seed) = Some(next.fetch_add(1, Relaxed)).filter(|seed| *seed < seeds)
+        {
             let outcome = std::panic::catch_unwind(|| run(seed, false));
-            outcomes.push((
-                seed,
-                outcome.unwrap_or_else(|_| Err(format!("ATCOMMS_SEED={seed}: a panic"))),
-            ));
+            let outcome = outcome.unwrap_or_else(|_| Err(format!("ATCOMMS_SEED={seed}: a panic")));
+            failures.fetch_add(u64::from(outcome.is_err()), Relaxed);
+            outcomes.push((seed, outcome));
         }
         outcomes
     };
@@ -468,6 +483,9 @@ impl Outcome {
     fn assert_not_empty(&self) {
         for (fault, count) in self.faults.each() {
             assert!(count > 0, "{fault:?} never happened");
+        }
+        for why in REASONS {
+            assert!(self.missed.contains_key(why), "never was it so that {why}");
         }
         assert!(self.exactly_once > 0, "nobody was left in peace");
         assert!(self.resynced > 0, "nothing was delivered out of a resync");

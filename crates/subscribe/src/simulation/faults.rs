@@ -26,7 +26,7 @@ faults! {
     // Of the application.
     KillBeforeAck, KillAfterAck, PutOff, Forgotten, LateAck,
     // Of accounts.
-    Rotate, Migrate, Deactivate, Activate, TakeDown, Restore, Delete, Reset, Unreadable,
+    Rotate, Migrate, Deactivate, Activate, TakeDown, Restore, Delete, Reset, Unreadable, Flood,
 }
 
 /// How often each went wrong.

@@ -43,7 +43,7 @@ pub(super) struct Oracle {
     /// The newest live event of each author.
     newest: BTreeMap<usize, Tid>,
     /// Each record, as it was delivered last.
-    state: BTreeMap<(usize, Path), Option<Cid>>,
+    state: BTreeMap<(usize, Path), (Option<Cid>, Tid)>,
     /// Genuine commits that came over the wire, in the order of their numbers there.
     sent: BTreeMap<(usize, i64), (usize, Tid)>,
     /// The same in the order of time.
@@ -140,8 +140,10 @@ impl Oracle {
             }
             *newest = event.rev;
         }
-        let before = self.state.insert((author, op.path.clone()), op.cid);
-        if !event.live && before == Some(op.cid) {
+        let before = self
+            .state
+            .insert((author, op.path.clone()), (op.cid, event.rev));
+        if !event.live && before.is_some_and(|(cid, _)| cid == op.cid) {
             return Err(format!(
                 "P3: the {told} is no difference from what was delivered before"
             ));
@@ -170,7 +172,9 @@ impl Simulation {
                 .unwrap();
             let passed = self.oracle.sent.range((host, i64::MIN)..=(host, cursor));
             let log = &self.hosts[host].log;
-            let first = log.get(self.hosts[host].first).map_or(i64::MAX, |entry| entry.seq);
+            let first = log
+                .get(self.hosts[host].first)
+                .map_or(i64::MAX, |entry| entry.seq);
             // What is gone from the host's log shows in the chain, or in the rev that the PDS has.
             for ((_, seq), (author, rev)) in passed.filter(|((_, seq), _)| *seq >= first) {
                 let author = &self.authors[*author];
@@ -185,13 +189,10 @@ impl Simulation {
                 }
                 let known = heads.iter().find(|(head, _)| head.did == author.did);
                 let is_stored = known.is_some_and(|(head, _)| head.rev >= *rev);
-                let is_fetched = match known.map(|(_, story)| *story) {
-                    _ if self.anyone => false,
-                    Some(Story::Broken) => true,
-                    Some(Story::Whole) => false,
-                    // What is there at first sight is no news for who begins live.
-                    _ => !self.live,
-                };
+                // What was not seen whole yet will be fetched. (To who begins live, what was missed before this
+                // first sight counts as what was there.)
+                let is_whole = known.is_some_and(|(_, story)| *story == Story::Whole);
+                let is_fetched = !self.anyone && !is_whole;
                 if !(is_stored || is_fetched) {
                     return Err(format!(
                         "P5: the cursor of {name} is {cursor}, and {seq} ({rev} of {}) is not stored: {known:?}",
@@ -204,9 +205,33 @@ impl Simulation {
     }
 
     /// P2, and that nothing is left over.
-    pub(super) fn check_final(&mut self) -> Checked {
-        if let Some(process) = self.process.take() {
-            self.count(&process);
+    pub(super) async fn check_final(&mut self) -> Checked {
+        let Some(process) = self.process.take() else {
+            return Err("the process did not come back".to_owned());
+        };
+        self.count(&process);
+        for (index, link) in process.links.iter().enumerate() {
+            let host = &self.hosts[link.host];
+            if let Some(seq) = process.engine.first_unsettled(index) {
+                return Err(format!("{} {seq} is never settled", host.name));
+            }
+            let last = host.log.iter().rev().find(|entry| !entry.cut);
+            let last = last.map(|entry| entry.seq);
+            // Who begins live may have come after the last one.
+            let begun = link.progress.is_some() || !self.live;
+            if begun && link.progress < last {
+                return Err(format!("{} is not read to its end: {last:?}", host.name));
+            }
+        }
+        let waiting = self.store.inbox_len(&self.consumer).await.unwrap();
+        if waiting > 0 {
+            return Err(format!("{waiting} events were not handed out"));
+        }
+        for did in self.store.paused(&self.consumer).await.unwrap() {
+            let author = self.author(&did);
+            if self.authors[author].status == Status::Active {
+                return Err(format!("P2: {did} is active, and its events are paused"));
+            }
         }
         for number in 0..self.authors.len() {
             let author = &self.authors[number];
@@ -242,14 +267,12 @@ impl Simulation {
                 .expect("it was fetched as it was once");
             state.extend(first.records.iter().map(|(path, (cid, _))| (path, *cid)));
         }
-        for ((_, path), cid) in self
-            .oracle
-            .state
-            .iter()
-            .filter(|((of, _), _)| *of == number)
-        {
+        let delivered = self.oracle.state.iter();
+        for ((_, path), (cid, rev)) in delivered.filter(|((of, _), _)| *of == number) {
             match cid {
                 Some(cid) => drop(state.insert(path, *cid)),
+                // What was gone before the first sight may have come again until then.
+                None if self.live && rev <= first => {}
                 None => drop(state.remove(path)),
             }
         }

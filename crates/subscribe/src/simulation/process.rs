@@ -79,6 +79,7 @@ impl Simulation {
             counters.clone(),
         );
         for (head, story) in heads {
+            self.say(format_args!("  {} is {story:?} at {}", head.did, head.rev));
             let (rev, data) = (head.rev, head.data);
             engine.remember(&head.did, Head { rev, data }, standing(story));
         }

@@ -10,6 +10,9 @@ use super::host::{Item, What};
 use super::{BEGIN, Event, MILLIS, PEACE, SECONDS, Simulation};
 use crate::scope::{Scope, Who};
 
+/// Commits of a flood: some more than the engine holds of one repository.
+const FLOOD: usize = 270;
+
 impl Simulation {
     /// Makes the authors, and says what will come.
     pub(super) fn populate(&mut self) {
@@ -53,6 +56,7 @@ impl Simulation {
             Status::Active if self.fault(Fault::Delete, 5) => {
                 self.becomes(author, Status::Deleted);
             }
+            Status::Active if self.fault(Fault::Flood, 2) => self.flood(author),
             Status::Active => self.write(author),
             Status::Deactivated if self.dice.chance(300) => {
                 self.fired(Fault::Activate);
@@ -81,9 +85,13 @@ impl Simulation {
         if self.authors[author].status != Status::Active {
             return;
         }
+        let is_fetched = self.fetching.contains_key(&self.authors[author].did);
+        if is_fetched && self.fault(Fault::Reset, 100) {
+            return self.reset(author);
+        }
         let unreadable = self.fault(Fault::Unreadable, 100);
         let applied = self.authors[author].write(self.now, unreadable, &mut self.dice);
-        if self.fetching.contains_key(&self.authors[author].did) {
+        if is_fetched {
             self.fired(Fault::CommitDuringFetch);
         }
         self.commit(author, Box::new(applied));
@@ -134,6 +142,18 @@ impl Simulation {
         self.emit(author, What::Account(Status::Active));
         self.emit(author, What::Identity);
         self.sync(author);
+    }
+
+    /// It writes more than is held for it, while nobody can look up its key.
+    fn flood(&mut self, author: usize) {
+        self.authors[author].hidden = true;
+        self.directory.down_until = self.now + 20 * SECONDS;
+        self.emit(author, What::Identity);
+        for _ in 0..FLOOD {
+            let applied = Box::new(self.authors[author].write(self.now, false, &mut self.dice));
+            let genuine = true;
+            self.emit(author, What::Commit { applied, genuine });
+        }
     }
 
     fn reset(&mut self, author: usize) {
