@@ -13,6 +13,8 @@ mod order;
 mod repository;
 mod resync;
 mod said;
+#[cfg(test)]
+mod tests;
 mod unsettled;
 
 use std::collections::VecDeque;

@@ -9,10 +9,14 @@
 
 mod application;
 mod author;
+mod checks;
+mod connection;
 mod dice;
 mod directory;
+mod event;
 mod faults;
 mod host;
+mod life;
 mod oracle;
 mod process;
 mod questions;
@@ -20,26 +24,11 @@ mod trace;
 mod trouble;
 mod world;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use atcomms_lexicon::Did;
-use atcomms_store::{Consumer, Store};
-
-use self::application::Application;
-use self::author::Author;
-use self::dice::Dice;
-use self::directory::{Directory, Owner};
-use self::faults::{Counts, Fault, Plan};
-use self::host::{Host, Item};
-use self::oracle::Oracle;
-use self::process::Process;
-use self::trace::Trace;
-use crate::engine::AccountStatus;
-use crate::scope::{Scope, Who};
-use crate::snapshot::{FetchFailure, Snapshot};
+use self::faults::Counts;
+use self::life::Simulation;
 
 /// When each run begins, in microseconds since 1970: TIDs need a time of our days.
 const BEGIN: u64 = 1_767_225_600_000_000;
@@ -52,8 +41,6 @@ const PEACE: u64 = 9_000 * SECONDS;
 const SEEDS: u64 = 1_000;
 /// Failures after which no more seeds are run.
 const ENOUGH: u64 = 10;
-/// Steps at one moment, after which it is no progress any more.
-const STEPS_AT_ONCE: u32 = 10_000;
 
 /// Why a followed repository is fetched, other than at first sight.
 const REASONS: [&str; 8] = [
@@ -78,306 +65,6 @@ struct Outcome {
     resynced: u64,
     /// Commits of which it was checked that they came exactly once.
     exactly_once: u64,
-}
-
-/// Something that comes at its time. What has a `run` is of one process, and nothing once that is dead.
-#[derive(Debug)]
-enum Event {
-    Act,
-    Write(usize),
-    Trouble,
-    Peace,
-    Ingest {
-        relay: usize,
-        item: Arc<Item>,
-    },
-    Flush {
-        relay: usize,
-    },
-    Start,
-    Connect {
-        run: u32,
-        link: usize,
-    },
-    Pump {
-        run: u32,
-        link: usize,
-        connection: u32,
-    },
-    Keep {
-        run: u32,
-    },
-    Looked {
-        run: u32,
-        did: Did,
-        fresh: bool,
-    },
-    FetchTurn {
-        run: u32,
-        did: Did,
-    },
-    FetchRead {
-        run: u32,
-        did: Did,
-        owner: Owner,
-    },
-    Fetched {
-        run: u32,
-        did: Did,
-        answer: Result<Box<Snapshot>, FetchFailure>,
-    },
-    Asked {
-        run: u32,
-        did: Did,
-    },
-    Answered {
-        run: u32,
-        did: Did,
-        status: AccountStatus,
-    },
-    Round {
-        run: u32,
-        round: u32,
-    },
-    Swept {
-        run: u32,
-        did: Did,
-    },
-    Lease,
-    LateAck {
-        id: i64,
-        token: i64,
-    },
-}
-
-struct Due(u64, u64, Event);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
-struct Simulation {
-    now: u64,
-    dice: Dice,
-    trace: Trace,
-    plan: Plan,
-    faults: Counts,
-    heap: BinaryHeap<Reverse<Due>>,
-    scheduled: u64,
-    authors: Vec<Author>,
-    /// First the two PDSs, then the relays.
-    hosts: Vec<Host>,
-    directory: Directory,
-    scope: Arc<Scope>,
-    /// Whether everybody's messages are wanted, and nobody is followed.
-    anyone: bool,
-    /// Whether the subscription begins with what is live.
-    live: bool,
-    /// Which hosts are watched.
-    sources: Vec<usize>,
-    acts_left: u64,
-    store: Store,
-    consumer: Consumer,
-    process: Option<Process>,
-    runs: u32,
-    lease_due: Option<u64>,
-    application: Application,
-    oracle: Oracle,
-    /// Whose repository is being fetched.
-    fetching: BTreeMap<Did, u32>,
-    missed: BTreeMap<&'static str, u64>,
-    resynced: u64,
-    peace: bool,
-}
-
-type Checked = Result<(), String>;
-
-impl Simulation {
-    async fn new(seed: u64, print: bool) -> Self {
-        let mut dice = Dice::new(seed);
-        let plan = Plan::new(&mut dice);
-        let store = Store::temporary().unwrap();
-        let live = dice.chance(500);
-        let anyone = dice.chance(200);
-        let consumer = match live {
-            true => store.live_consumer("simulated", 0).await.unwrap(),
-            false => store.consumer("simulated", 0).await.unwrap(),
-        };
-        let mut hosts = Vec::new();
-        for number in 0..2 {
-            hosts.push(Host::new(format!("pds{number}"), 0, &mut dice));
-        }
-        for number in 0..dice.between(1, 2) {
-            let lag = [5 * MILLIS, 100 * MILLIS, 2 * SECONDS, 7 * SECONDS][dice.index(4)];
-            hosts.push(Host::new(format!("relay{number}"), lag, &mut dice));
-        }
-        let sources = (2..hosts.len()).collect();
-        let mut simulation = Self {
-            now: BEGIN,
-            trace: Trace::new(print),
-            plan,
-            faults: Counts::default(),
-            heap: BinaryHeap::new(),
-            scheduled: 0,
-            authors: Vec::new(),
-            hosts,
-            directory: Directory::default(),
-            scope: Arc::new(Scope::new(Who::Anyone, Vec::new(), Vec::new())),
-            anyone,
-            live,
-            sources,
-            acts_left: 0,
-            store,
-            consumer,
-            process: None,
-            runs: 0,
-            lease_due: None,
-            application: Application::default(),
-            oracle: Oracle::default(),
-            fetching: BTreeMap::new(),
-            missed: BTreeMap::new(),
-            resynced: 0,
-            peace: false,
-            dice,
-        };
-        simulation.populate();
-        simulation
-    }
-
-    /// Runs to the end, and checks all.
-    async fn run(&mut self) -> Checked {
-        let mut steps = 0;
-        loop {
-            let next = self.heap.peek().map(|Reverse(Due(at, ..))| *at);
-            let wake = self
-                .process
-                .as_ref()
-                .and_then(|process| process.engine.wake_at());
-            let wake = wake.map(|at| at.max(self.now));
-            let at = next.into_iter().chain(wake).min();
-            let Some(at) = at.filter(|at| *at <= self.oracle.end) else {
-                break;
-            };
-            steps = if at == self.now { steps + 1 } else { 0 };
-            if steps > STEPS_AT_ONCE {
-                return Err(
-                    "the engine spins: it wants to be woken, and has nothing to do".to_owned(),
-                );
-            }
-            self.now = at;
-            if wake == Some(at) {
-                self.keep_if_unkept().await?;
-                self.tick().await?;
-            } else if let Some(Reverse(Due(_, _, event))) = self.heap.pop() {
-                self.happens(event).await?;
-            }
-        }
-        self.check_durable().await?;
-        self.check_final().await
-    }
-
-    async fn happens(&mut self, event: Event) -> Checked {
-        match event {
-            Event::Act => self.act(),
-            Event::Write(author) => self.write(author),
-            Event::Trouble => self.trouble().await?,
-            Event::Peace => self.make_peace(),
-            Event::Ingest { relay, item } => self.ingest(relay, item),
-            Event::Flush { relay } => self.flush(relay),
-            Event::Start => self.start().await?,
-            Event::Lease => self.lease().await?,
-            Event::LateAck { id, token } => self.late_ack(id, token).await?,
-            Event::Pump {
-                run,
-                link,
-                connection,
-            } if self.is_alive(run) => {
-                self.pump(link, connection).await?;
-            }
-            event => {
-                if let Some(run) = event.run().filter(|run| self.is_alive(*run)) {
-                    // Only frames are taken in together; before anything else, what was gathered is stored.
-                    self.keep_if_unkept().await?;
-                    if self.is_alive(run) {
-                        self.of_process(event).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_alive(&self, run: u32) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| process.run == run)
-    }
-
-    fn after(&mut self, delay: u64, event: Event) {
-        self.scheduled += 1;
-        self.heap
-            .push(Reverse(Due(self.now + delay, self.scheduled, event)));
-    }
-
-    fn between(&mut self, first: u64, last: u64) -> u64 {
-        self.dice.between(first, last)
-    }
-
-    /// Whether a fault that is allowed happens now.
-    fn fault(&mut self, fault: Fault, per_mille: u64) -> bool {
-        let fires = self.plan.allows(fault) && self.dice.chance(per_mille);
-        if fires {
-            self.fired(fault);
-        }
-        fires
-    }
-
-    fn fired(&mut self, fault: Fault) {
-        self.faults.fired(fault);
-        self.say(format_args!("! {fault:?}"));
-    }
-
-    fn say(&mut self, line: std::fmt::Arguments<'_>) {
-        self.trace.line(self.now - BEGIN, line);
-    }
-
-    fn author(&self, did: &Did) -> usize {
-        let author = self.authors.iter().position(|author| author.did == *did);
-        author.expect("the engine asks only about repositories that there are")
-    }
-}
-
-impl Event {
-    /// The process that it is of.
-    fn run(&self) -> Option<u32> {
-        match self {
-            Event::Connect { run, .. }
-            | Event::Pump { run, .. }
-            | Event::Keep { run }
-            | Event::Looked { run, .. }
-            | Event::FetchTurn { run, .. }
-            | Event::FetchRead { run, .. }
-            | Event::Fetched { run, .. }
-            | Event::Asked { run, .. }
-            | Event::Answered { run, .. }
-            | Event::Round { run, .. }
-            | Event::Swept { run, .. } => Some(*run),
-            _ => None,
-        }
-    }
 }
 
 /// Runs one seed; what was wrong comes with the end of the trace.

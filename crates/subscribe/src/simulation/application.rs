@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use atcomms_store::{LeaseToken, Terms};
 
+use super::event::Event;
 use super::faults::Fault;
+use super::life::{Checked, Simulation};
 use super::oracle::Key;
-use super::{Checked, Event, MILLIS, SECONDS, Simulation};
+use super::{MILLIS, SECONDS};
 
 /// How long a delivery is with the application, in milliseconds.
 const ACK_WAIT: i64 = 30_000;

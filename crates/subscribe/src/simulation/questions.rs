@@ -4,8 +4,10 @@ use atcomms_lexicon::Did;
 
 use super::author::Status;
 use super::directory::Owner;
+use super::event::Event;
 use super::faults::Fault;
-use super::{Checked, Event, MILLIS, SECONDS, Simulation};
+use super::life::{Checked, Simulation};
+use super::{MILLIS, SECONDS};
 use crate::engine::{AccountStatus, KeyAnswer, Output};
 use crate::intake::known_records;
 use crate::snapshot::{FetchFailure, Snapshot};

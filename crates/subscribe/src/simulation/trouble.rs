@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::event::Event;
 use super::faults::Fault;
 use super::host::{Item, What};
-use super::{Checked, Event, MILLIS, SECONDS, Simulation};
+use super::life::{Checked, Simulation};
+use super::{MILLIS, SECONDS};
 
 impl Simulation {
     /// Something arrives at a relay, which may do anything with it.

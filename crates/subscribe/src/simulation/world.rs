@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::author::{Author, Status};
 use super::directory::Owner;
+use super::event::Event;
 use super::faults::Fault;
 use super::host::{Item, What};
-use super::{BEGIN, Event, MILLIS, PEACE, SECONDS, Simulation};
+use super::life::Simulation;
+use super::{BEGIN, MILLIS, PEACE, SECONDS};
 use crate::scope::{Scope, Who};
 
 /// Commits of a flood: some more than the engine holds of one repository.
