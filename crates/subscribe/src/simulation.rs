@@ -65,6 +65,8 @@ struct Outcome {
     resynced: u64,
     /// Commits of which it was checked that they came exactly once.
     exactly_once: u64,
+    /// Live events of which it was checked that what was missed before had come before.
+    in_order: u64,
 }
 
 /// Runs one seed; what was wrong comes with the end of the trace.
@@ -79,6 +81,7 @@ fn run(seed: u64, print: bool) -> Result<Outcome, String> {
                 hash: simulation.trace.hash(),
                 deliveries: simulation.oracle.first.len() as u64,
                 exactly_once: simulation.oracle.exactly_once,
+                in_order: simulation.oracle.in_order,
                 faults: simulation.faults,
                 missed: simulation.missed,
                 resynced: simulation.resynced,
@@ -164,6 +167,7 @@ impl Outcome {
         self.deliveries += other.deliveries;
         self.resynced += other.resynced;
         self.exactly_once += other.exactly_once;
+        self.in_order += other.in_order;
     }
 
     /// Nothing passes by finding nothing.
@@ -175,6 +179,10 @@ impl Outcome {
             assert!(self.missed.contains_key(why), "never was it so that {why}");
         }
         assert!(self.exactly_once > 0, "nobody was left in peace");
+        assert!(
+            self.in_order > 0,
+            "nothing was missed where fetches succeed"
+        );
         assert!(self.resynced > 0, "nothing was delivered out of a resync");
     }
 }

@@ -318,11 +318,6 @@ impl Engine {
             }
             missing.silent
         });
-        // It is served, which is its PDS's word that it is active; what was paused goes before this.
-        self.resume(did);
-        let Some(repository) = self.repositories.get_mut(did) else {
-            return;
-        };
         // In the place of the first that was held, so that none of them overtakes it.
         let ticket = repository.held.iter().find_map(|held| held.ticket);
         let (covered, later) = split(&mut repository.held, snapshot.head.rev);

@@ -1,12 +1,9 @@
-//! Cases of their own, each of which went wrong once. The rest is in the simulation.
-
-use std::collections::BTreeMap;
+//! What went wrong once. The rest is in the simulation.
 
 use atcomms_repo::{Curve, Repository, SigningKey, TidClock};
 
 use super::*;
 use crate::scope::Who;
-use crate::snapshot::{KnownRecords, Snapshot};
 
 const NOW: u64 = 1_767_225_600_000_000;
 
@@ -36,16 +33,6 @@ fn head(repository: &Repository) -> Head {
     }
 }
 
-fn snapshot(repository: &Repository) -> Snapshot {
-    Snapshot {
-        head: head(repository),
-        commit: repository.head().cid(),
-        key: repository.key().public(),
-        host: "pds".into(),
-        records: BTreeMap::new(),
-    }
-}
-
 fn outputs(engine: &mut Engine) -> Vec<Output> {
     std::iter::from_fn(|| engine.poll()).collect()
 }
@@ -59,26 +46,5 @@ fn what_is_missed_is_said_to_the_store_before_it_is_fetched() {
     assert!(
         matches!(&outputs(&mut engine)[..], [Output::Broken { did }] if did == repository.did()),
         "the cursor passes the frame now, and the process may die before the fetch"
-    );
-}
-
-#[test]
-fn a_repository_that_is_served_is_not_paused() {
-    let (mut repository, mut clock, mut engine) = whole();
-    let did = repository.did().clone();
-    engine.remember_paused(&did);
-    repository.apply(&[], clock.next(NOW)).unwrap();
-    let sync = repository.sync_frame(7, "2026-01-01T00:00:00.000Z");
-    engine.frame(0, sync.into(), NOW);
-    outputs(&mut engine);
-    engine.fetching(&did, NOW);
-    let answer = Ok((snapshot(&repository), KnownRecords::new()));
-    engine.fetched(&did, answer, NOW);
-    assert!(
-        matches!(
-            &outputs(&mut engine)[..],
-            [Output::Resume { .. }, Output::Resynced(_)]
-        ),
-        "what it brings must not go ahead of what is paused"
     );
 }

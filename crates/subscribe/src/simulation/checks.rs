@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atcomms_store::Story;
 
+use super::SECONDS;
 use super::author::Status;
 use super::life::{Checked, Simulation};
 use super::oracle::Seen;
+
+/// How long a subscription may take until it knows that the stream tells of the present.
+const CATCHING_UP: u64 = 15 * SECONDS;
 
 impl Simulation {
     /// P5: no stored cursor has passed an event whose effect is not stored.
@@ -64,7 +68,8 @@ impl Simulation {
             if let Some(seq) = process.engine.first_unsettled(index) {
                 return Err(format!("{} {seq} is never settled", host.name));
             }
-            let last = host.log.iter().rev().find(|entry| !entry.cut);
+            let there = host.log.iter().skip(host.first);
+            let last = there.rev().find(|entry| !entry.cut);
             let last = last.map(|entry| entry.seq);
             // Who begins live may have come after the last one.
             let begun = link.progress.is_some() || !self.live;
@@ -92,6 +97,9 @@ impl Simulation {
                     self.check_state(number)?;
                     if !self.authors[number].hidden {
                         self.check_exactly_once(number)?;
+                    }
+                    if self.plan.is_reliable {
+                        self.check_order(number)?;
                     }
                 }
                 false if self.anyone && !author.hidden && !author.replaced => {
@@ -168,6 +176,39 @@ impl Simulation {
             ));
         }
         self.oracle.exactly_once += signed.len() as u64;
+        Ok(())
+    }
+
+    /// Where every fetch succeeds, what was missed before a commit comes before it: the commit is held meanwhile.
+    fn check_order(&mut self, number: usize) -> Checked {
+        let author = &self.authors[number];
+        let (whole, _) = self.oracle.whole[&author.did];
+        let began = self.oracle.began.unwrap_or_default() + CATCHING_UP;
+        // Only of records that did not change again it is certain what is to be delivered.
+        let mut last = BTreeMap::new();
+        for (rev, ops) in &author.signed {
+            last.extend(ops.iter().map(|op| (&op.path, (*rev, op.cid))));
+        }
+        last.retain(|_, (rev, _)| *rev > whole);
+        let mut state = BTreeMap::new();
+        let seen = self.oracle.first.iter();
+        for seen in seen.filter(|seen| seen.author == number) {
+            if seen.live && seen.rev > whole && seen.rev.micros() > began {
+                let before = last.iter().filter(|(_, (rev, _))| *rev < seen.rev);
+                for (path, (rev, cid)) in before {
+                    // Who was never told of a record is not told that it is gone.
+                    if state.get(*path).copied().unwrap_or(None) != *cid {
+                        let (rkey, did) = (path.rkey.as_str(), &author.did);
+                        let late = seen.rev;
+                        return Err(format!(
+                            "P4: {late} of {did} came before {rkey} of {rev}, which was missed"
+                        ));
+                    }
+                }
+                self.oracle.in_order += 1;
+            }
+            state.insert(&seen.op.path, seen.op.cid);
+        }
         Ok(())
     }
 

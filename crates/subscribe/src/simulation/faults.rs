@@ -55,26 +55,50 @@ impl Counts {
     }
 }
 
-/// What may go wrong in one run: half of it, so that each goes wrong without the others, too; and in some runs nothing.
+/// What relays do that hides something, and nothing else.
+const HIDING: [Fault; 5] = [
+    Fault::Skip,
+    Fault::Duplicate,
+    Fault::Reorder,
+    Fault::Truncate,
+    Fault::Replace,
+];
+
+/// What may go wrong in one run.
 #[derive(Debug)]
-pub(super) struct Plan([bool; Fault::ALL.len()]);
+pub(super) struct Plan {
+    allowed: [bool; Fault::ALL.len()],
+    /// Whether every fetch succeeds at once, and nobody is away.
+    pub(super) is_reliable: bool,
+}
 
 impl Plan {
+    /// A part of all, so that each goes wrong without the others, too; in some runs nothing; and in some, only
+    /// relays are to blame.
     pub(super) fn new(dice: &mut Dice) -> Self {
         let per_mille = [0, 100, 300, 500, 800][dice.index(5)];
         let mut allowed = [false; Fault::ALL.len()];
         for allowed in &mut allowed {
             *allowed = dice.chance(per_mille);
         }
-        Self(allowed)
+        let is_reliable = dice.chance(150);
+        if is_reliable {
+            for (fault, allowed) in Fault::ALL.iter().zip(&mut allowed) {
+                *allowed = HIDING.contains(fault);
+            }
+        }
+        Self {
+            allowed,
+            is_reliable,
+        }
     }
 
     pub(super) fn allows(&self, fault: Fault) -> bool {
-        self.0[fault as usize]
+        self.allowed[fault as usize]
     }
 
     /// Nothing goes wrong from now on.
     pub(super) fn cease(&mut self) {
-        self.0 = [false; Fault::ALL.len()];
+        self.allowed = [false; Fault::ALL.len()];
     }
 }

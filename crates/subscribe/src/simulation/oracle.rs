@@ -37,6 +37,10 @@ pub(super) struct Oracle {
     pub(super) first: Vec<Seen>,
     /// Commits of which it was checked that they came exactly once.
     pub(super) exactly_once: u64,
+    /// Live events of which it was checked that what was missed before had come before.
+    pub(super) in_order: u64,
+    /// When the subscription began.
+    pub(super) began: Option<u64>,
     keys: BTreeMap<Key, i64>,
     acknowledged: BTreeSet<Key>,
     /// The newest live event of each author.

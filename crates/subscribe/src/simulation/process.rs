@@ -43,6 +43,7 @@ impl Simulation {
             return Ok(());
         }
         self.runs += 1;
+        self.oracle.began.get_or_insert(self.now);
         let run = self.runs;
         let cursors = self.store.cursors(&self.consumer).await.unwrap();
         let heads = self.store.heads(&self.consumer, usize::MAX).await.unwrap();
