@@ -49,6 +49,8 @@ pub(super) struct Author {
     pub(super) hidden: bool,
     /// Whether its key or its repository was ever replaced.
     pub(super) replaced: bool,
+    /// Whether it ever wrote more than is held of one.
+    pub(super) flooded: bool,
     /// The operations in scope of each commit that it made.
     pub(super) signed: BTreeMap<Tid, Vec<Op>>,
     /// After each commit, in their order.
@@ -71,6 +73,7 @@ impl Author {
             status: Status::Active,
             hidden: false,
             replaced: false,
+            flooded: false,
             signed: BTreeMap::new(),
             states: Vec::new(),
             clock,

@@ -33,8 +33,9 @@ impl Simulation {
                 let author = &self.authors[*author];
                 let ours = !author.signed[rev].is_empty();
                 let in_scope = match self.anyone {
-                    // A commit of before a rotation proves nothing, and a stranger is not fetched.
-                    true => ours && !author.replaced,
+                    // A commit of before a rotation proves nothing, what is too much is lost, and no
+                    // stranger is fetched.
+                    true => ours && !author.replaced && !author.flooded,
                     false => self.scope.follows(author.did.as_str()),
                 };
                 if !in_scope || author.status == Status::Deleted {
@@ -100,10 +101,11 @@ impl Simulation {
                     }
                     if self.plan.is_reliable {
                         self.check_order(number)?;
+                        self.check_sent(number)?;
                     }
                 }
                 false if self.anyone && !author.hidden && !author.replaced => {
-                    self.check_stranger(number)?;
+                    self.check_sent(number)?;
                 }
                 false => {}
             }
@@ -212,25 +214,23 @@ impl Simulation {
         Ok(())
     }
 
-    /// What came of a stranger and was not older than what had come was delivered.
-    fn check_stranger(&mut self, number: usize) -> Checked {
+    /// What came and was not older than what had come was delivered, live.
+    fn check_sent(&mut self, number: usize) -> Checked {
         let author = &self.authors[number];
         let mut newest = None;
-        for (_, rev) in self
-            .oracle
-            .sent_first
-            .iter()
-            .filter(|(of, _)| *of == number)
-        {
-            let ops = &author.signed[rev];
-            if newest >= Some(*rev) || ops.is_empty() {
+        let sent = self.oracle.sent_first.iter();
+        for sent in sent.filter(|sent| sent.author == number) {
+            let rev = sent.rev;
+            let ops = &author.signed[&rev];
+            if newest >= Some(rev) || ops.is_empty() && self.anyone {
                 continue;
             }
-            newest = Some(*rev);
-            for op in ops {
-                let is_it =
-                    |seen: &&Seen| seen.author == number && seen.rev == *rev && seen.op == *op;
-                if !self.oracle.first.iter().any(|seen| is_it(&seen)) {
+            newest = Some(rev);
+            for op in ops.iter().filter(|_| sent.is_new) {
+                let is_it = |seen: &Seen| {
+                    seen.author == number && seen.rev == rev && seen.op == *op && seen.live
+                };
+                if !self.oracle.first.iter().any(is_it) {
                     return Err(format!(
                         "P2: {op:?} of {} at {rev} came and was not delivered",
                         author.did

@@ -26,7 +26,7 @@ faults! {
     // Of the application.
     KillBeforeAck, KillAfterAck, PutOff, Forgotten, LateAck,
     // Of accounts.
-    Rotate, Migrate, Deactivate, Activate, TakeDown, Restore, Delete, Reset, Unreadable, Flood,
+    Rotate, Migrate, Deactivate, Activate, TakeDown, Restore, Delete, Reset, Unreadable, Flood, Handle,
 }
 
 /// How often each went wrong.

@@ -29,6 +29,15 @@ pub(super) struct Seen {
     pub(super) live: bool,
 }
 
+/// A commit that came over the wire.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) author: usize,
+    pub(super) rev: Tid,
+    /// No fetch had brought it before.
+    pub(super) is_new: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     /// When it is over.
@@ -50,7 +59,9 @@ pub(super) struct Oracle {
     /// Genuine commits that came over the wire, in the order of their numbers there.
     pub(super) sent: BTreeMap<(usize, i64), (usize, Tid)>,
     /// The same in the order of time.
-    pub(super) sent_first: Vec<(usize, Tid)>,
+    pub(super) sent_first: Vec<Sent>,
+    /// At which rev a repository was fetched last.
+    pub(super) fetched: BTreeMap<usize, Tid>,
     /// At which rev it was first stored that a repository's story is whole, and at which last.
     pub(super) whole: BTreeMap<Did, (Tid, Tid)>,
 }
@@ -61,7 +72,16 @@ impl Oracle {
         if let Some(rev) = entry.item.genuine() {
             self.sent
                 .insert((host, entry.seq), (entry.item.author, rev));
-            self.sent_first.push((entry.item.author, rev));
+            let author = entry.item.author;
+            let is_new = self
+                .fetched
+                .get(&author)
+                .is_none_or(|fetched| *fetched < rev);
+            self.sent_first.push(Sent {
+                author,
+                rev,
+                is_new,
+            });
         }
     }
 

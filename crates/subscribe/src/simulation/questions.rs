@@ -174,6 +174,8 @@ impl Simulation {
         self.say(format_args!("fetched {did}: {what:?}"));
         let answer = match answer {
             Ok(snapshot) => {
+                let author = self.author(&did);
+                self.oracle.fetched.insert(author, snapshot.head.rev);
                 let known = self.store.known(&self.consumer, &did).await.unwrap();
                 Ok((*snapshot, known_records(known)))
             }

@@ -55,9 +55,10 @@ impl Simulation {
             Status::Active if self.fault(Fault::TakeDown, 30) => {
                 self.becomes(author, Status::TakenDown);
             }
-            Status::Active if self.fault(Fault::Delete, 5) => {
+            Status::Active if self.fault(Fault::Delete, 10) => {
                 self.becomes(author, Status::Deleted);
             }
+            Status::Active if self.fault(Fault::Handle, 40) => self.emit(author, What::Identity),
             Status::Active if self.fault(Fault::Flood, 2) => self.flood(author),
             Status::Active => self.write(author),
             Status::Deactivated if self.dice.chance(300) => {
@@ -149,6 +150,7 @@ impl Simulation {
     /// It writes more than is held for it, while nobody can look up its key.
     fn flood(&mut self, author: usize) {
         self.authors[author].hidden = true;
+        self.authors[author].flooded = true;
         self.directory.down_until = self.now + 20 * SECONDS;
         self.emit(author, What::Identity);
         for _ in 0..FLOOD {
