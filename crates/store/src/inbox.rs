@@ -19,7 +19,7 @@ pub use self::retain::{Retained, Retention};
 pub use self::take_in::{AccountChange, Commit, Intake};
 
 /// What happened to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Change {
     /// It is new.

@@ -37,6 +37,8 @@ pub(crate) struct Counters {
     to_fetch: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
     refused: Mutex<RefusedMost>,
+    /// Why followed repositories were to be fetched.
+    missed: Mutex<BTreeMap<&'static str, u64>>,
     /// Nanoseconds since `started`, plus one; 0 is "none yet".
     first: AtomicU64,
     last: AtomicU64,
@@ -53,6 +55,7 @@ impl Counters {
             to_fetch: AtomicU64::new(0),
             rejected: Mutex::default(),
             refused: Mutex::default(),
+            missed: Mutex::default(),
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
@@ -86,6 +89,16 @@ impl Counters {
     /// How many followed repositories are to be fetched.
     pub(crate) fn to_fetch(&self) -> u64 {
         self.to_fetch.load(Relaxed)
+    }
+
+    pub(crate) fn missed(&self, why: &'static str) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        *missed.entry(why).or_default() += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn missed_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.missed.lock().unwrap().clone()
     }
 
     pub(crate) fn rejected(&self, reason: &'static str) {

@@ -92,6 +92,7 @@ impl Delivery {
                     rev: self.rev,
                     commit: self.commit,
                     author: self.author,
+                    live: self.live,
                     reason,
                     bytes: self.bytes.unwrap_or_default(),
                     source: self.source,
@@ -121,6 +122,8 @@ pub struct Undecodable {
     pub commit: Option<Cid>,
     /// Whose repository it is in.
     pub author: Did,
+    /// Whether it came as an event of the stream, and not out of a resync.
+    pub live: bool,
     /// What is wrong with it.
     pub reason: String,
     /// The record as it was signed; empty if the source does not say it, as a Jetstream.

@@ -17,6 +17,8 @@ mod raising;
 mod repository;
 mod resync;
 mod said;
+#[cfg(test)]
+mod tests;
 mod unsettled;
 
 use std::collections::VecDeque;
@@ -536,7 +538,6 @@ impl Engine {
             self.counters.rejected("held_too_long");
             if followed && self.resyncs.allowed {
                 self.miss(&did, None, "too many of its commits wait for its key", now);
-                self.questions.push_back(Output::Broken { did });
             } else {
                 // Said, for no cursor comes back to it.
                 tracing::warn!(%did, "a commit is lost: too many wait for its author's key");

@@ -1,29 +1,22 @@
 //! From the engine into the inbox of a durable consumer: commits are gathered, and stored together with
 //! how far each source was taken in. The cursor never passes what is not stored (promise P5).
 
+mod gathered;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atcomms_lexicon::{Cid, Did};
-use atcomms_repo::frame::Action;
-use atcomms_store::{
-    AccountChange, Change, Commit, Consumer, Event, Intake, RepositoryHead, Store, StoreError,
-    Story,
-};
+use atcomms_lexicon::Did;
+use atcomms_store::{AccountChange, Consumer, Store, StoreError};
 use tokio::sync::watch;
 
+pub(crate) use self::gathered::{Gathered, known_records, standing};
 use crate::clock::millis;
 use crate::delivery::{Delivery, Undecodable};
-use crate::engine::{Outcome, Standing};
-use crate::snapshot::{KnownRecords, Path};
+use crate::engine::Outcome;
+use crate::snapshot::KnownRecords;
 use crate::subscription::StreamError;
-
-/// Commits that are stored together: enough that the transaction itself costs little.
-const COMMITS_TOGETHER: usize = 512;
-
-/// Their records, in bytes: a commit may have 2 MB, and most have a thousandth of it.
-const BYTES_TOGETHER: usize = 4 * 1024 * 1024;
 
 /// How often the inbox is looked at while it is full.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
@@ -49,12 +42,7 @@ pub(crate) struct Fed {
 pub(crate) struct Keeper {
     store: Store,
     consumer: Consumer,
-    /// Commits that are settled, and not stored yet.
-    intake: Intake,
-    /// Events of the commit that is being said.
-    events: Vec<Event>,
-    /// The records of all of these, in bytes.
-    bytes: usize,
+    gathered: Gathered,
     stored: HashMap<String, i64>,
     stored_at: Instant,
     /// How many events wait in the inbox, at most.
@@ -77,9 +65,7 @@ impl Keeper {
         Self {
             store,
             consumer,
-            intake: Intake::default(),
-            events: Vec::new(),
-            bytes: 0,
+            gathered: Gathered::default(),
             stored: cursors.into_iter().collect(),
             stored_at: Instant::now(),
             // Counted before the first is stored.
@@ -100,106 +86,29 @@ impl Keeper {
     }
 
     pub(crate) fn deliver(&mut self, delivery: Delivery) {
-        self.bytes += delivery.bytes.as_ref().map_or(0, |bytes| bytes.len());
-        self.events.push(Event {
-            did: delivery.author,
-            collection: delivery.collection,
-            rkey: delivery.rkey,
-            change: change(delivery.action),
-            rev: delivery.rev,
-            cid: delivery.cid,
-            commit: delivery.commit,
-            record: delivery.bytes.map(Into::into),
-            trust: Some(delivery.trust.as_str().to_owned()),
-            continuity: Some(delivery.continuity.as_str().to_owned()),
-            undecodable: None,
-            live: delivery.live,
-            source: delivery.source.to_string(),
-            seq: delivery.seq,
-        });
+        self.gathered.deliver(delivery);
     }
 
     pub(crate) fn undecodable(&mut self, undecodable: Undecodable) {
-        // Where it is was parsed when it was verified.
-        let (Some(collection), Some(rkey)) = (undecodable.uri.collection(), undecodable.uri.rkey())
-        else {
-            return;
-        };
-        self.bytes += undecodable.bytes.len();
-        self.events.push(Event {
-            did: undecodable.author,
-            collection,
-            rkey,
-            change: change(undecodable.action),
-            rev: undecodable.rev,
-            cid: undecodable.cid,
-            commit: undecodable.commit,
-            record: Some(undecodable.bytes.into()),
-            trust: None,
-            continuity: None,
-            undecodable: Some(undecodable.reason),
-            live: true,
-            source: undecodable.source.to_string(),
-            seq: undecodable.seq,
-        });
+        self.gathered.undecodable(undecodable);
     }
 
-    /// The commit, the fetched repository or the lone operation that was being said is complete.
     pub(crate) fn settled(&mut self, outcome: Outcome) {
-        let events = std::mem::take(&mut self.events);
-        let commit = match outcome {
-            Outcome::Unverified if events.is_empty() => return,
-            Outcome::Unverified => Commit {
-                events,
-                ..Commit::default()
-            },
-            Outcome::Alone(_) if events.is_empty() => return,
-            Outcome::Alone(known) => Commit {
-                alone: true,
-                events,
-                known: known
-                    .map(|(_, path, cid)| stored(path, cid))
-                    .into_iter()
-                    .collect(),
-                ..Commit::default()
-            },
-            Outcome::Verified(verified) => Commit {
-                head: Some(RepositoryHead {
-                    did: verified.did,
-                    rev: verified.head.rev,
-                    data: verified.head.data,
-                }),
-                events,
-                known: verified
-                    .known
-                    .into_iter()
-                    .map(|(path, cid)| stored(path, cid))
-                    .collect(),
-                story: verified.standing.map(story),
-                ..Commit::default()
-            },
-        };
-        self.intake.commits.push(commit);
+        self.gathered.settled(outcome);
     }
 
-    /// Something of a repository was dropped.
     pub(crate) fn broken(&mut self, did: Did) {
-        self.intake.broken.push(did);
+        self.gathered.broken(did);
     }
 
-    /// An account is active no more, or again.
     pub(crate) fn account(&mut self, did: Did, change: AccountChange) {
-        self.intake.accounts.push((did, change));
+        self.gathered.account(did, change);
     }
 
     /// The records that are known of a repository, as far as they are stored.
     pub(crate) async fn known(&self, did: &Did) -> Result<KnownRecords, StoreError> {
         let known = self.store.known(&self.consumer, did).await?;
-        let records = known.into_iter().filter_map(|known| {
-            let (collection, rkey) = (known.collection, known.rkey);
-            Some((Path { collection, rkey }, known.cid?))
-        });
-        Ok(records.collect())
+        Ok(known_records(known))
     }
 
     pub(crate) fn stopped(&self, error: StreamError) {
@@ -208,10 +117,7 @@ impl Keeper {
 
     /// Whether as much waits to be stored as goes into one transaction.
     pub(crate) fn is_full(&self) -> bool {
-        let commits = self.intake.commits.len();
-        commits >= COMMITS_TOGETHER
-            || u64::try_from(commits).is_ok_and(|commits| commits >= self.max_waiting)
-            || self.bytes >= BYTES_TOGETHER
+        self.gathered.is_full(self.max_waiting)
     }
 
     /// Stores what was gathered, and that each host's stream is taken in up to there. A store that fails
@@ -219,21 +125,16 @@ impl Keeper {
     pub(crate) async fn store(&mut self, cursors: Vec<(String, i64)>, last: bool) {
         let moved = |(host, seq): &(String, i64)| self.stored.get(host).is_none_or(|at| at < seq);
         let cursors: Vec<_> = cursors.into_iter().filter(moved).collect();
-        let cursor_alone = self.intake.commits.is_empty()
-            && self.intake.broken.is_empty()
-            && self.intake.accounts.is_empty();
-        if cursor_alone
+        if self.gathered.is_empty()
             && (cursors.is_empty() || !(last || self.stored_at.elapsed() >= CURSOR_EVERY))
         {
             return;
         }
         self.stored.extend(cursors.iter().cloned());
         self.stored_at = Instant::now();
-        self.intake.cursors = cursors;
+        let intake = Arc::new(self.gathered.take(cursors));
         let resumed = |(_, change): &(Did, AccountChange)| *change == AccountChange::Resume;
-        let resumes = self.intake.accounts.iter().any(resumed);
-        let intake = Arc::new(std::mem::take(&mut self.intake));
-        self.bytes = 0;
+        let resumes = intake.accounts.iter().any(resumed);
         let mut told = false;
         let new = loop {
             let taken_in = self.store.take_in(&self.consumer, intake.clone(), millis());
@@ -288,39 +189,5 @@ impl Keeper {
             () = tokio::time::sleep(pause) => false,
             () = self.closed() => true,
         }
-    }
-}
-
-fn change(action: Action) -> Change {
-    match action {
-        Action::Create => Change::Create,
-        Action::Update => Change::Update,
-        Action::Delete => Change::Delete,
-    }
-}
-
-fn stored(path: Path, cid: Option<Cid>) -> atcomms_store::Known {
-    atcomms_store::Known {
-        collection: path.collection,
-        rkey: path.rkey,
-        cid,
-    }
-}
-
-/// How much of a repository's story is known, as it is stored.
-fn story(standing: Standing) -> Story {
-    match standing {
-        Standing::Begun => Story::Begun,
-        Standing::Whole => Story::Whole,
-        Standing::Broken => Story::Broken,
-    }
-}
-
-/// And as it was stored.
-pub(crate) fn standing(story: Story) -> Standing {
-    match story {
-        Story::Whole => Standing::Whole,
-        Story::Broken => Standing::Broken,
-        _ => Standing::Begun,
     }
 }

@@ -206,6 +206,7 @@ fn item(event: Event) -> Result<Delivery, Undecodable> {
         rev: event.rev,
         commit: event.commit,
         author: event.did,
+        live: event.live,
         reason,
         bytes: event.record.unwrap_or_default().into(),
         source: event.source.into(),

@@ -68,6 +68,8 @@ mod raise;
 mod retention;
 mod room;
 mod scope;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod snapshot;
 mod source;

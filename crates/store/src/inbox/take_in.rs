@@ -173,11 +173,21 @@ fn take_in(
     if let Some(did) = did {
         known::learn(connection, consumer, did, &commit.known)?;
     }
+    let Some(first) = commit.events.first() else {
+        return Ok(0);
+    };
+    // What comes after events that are paused waits behind them (promise P4).
+    let paused: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM inbox WHERE consumer_id = ?1 AND did = ?2 AND state = 'paused')",
+        )?
+        .query_row(params![consumer, first.did.as_str()], |row| row.get(0))?;
+    let state = if paused { "paused" } else { "waiting" };
     let mut new = 0;
     let mut statement = connection.prepare_cached(
         "INSERT INTO inbox (consumer_id, did, collection, rkey, action, rev, cid, commit_cid, record, trust,
-             continuity, undecodable, live, source, seq, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             continuity, undecodable, live, source, seq, received_at, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     for (event, _) in commit.events.iter().zip(known).filter(|(_, known)| !known) {
         new += 1;
@@ -197,7 +207,8 @@ fn take_in(
             event.live,
             event.source,
             event.seq,
-            now
+            now,
+            state
         ])?;
     }
     Ok(new)

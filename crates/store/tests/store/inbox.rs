@@ -2,8 +2,8 @@
 
 use atcomms_lexicon::{Cid, Did, Tid, cid_for_cbor};
 use atcomms_store::{
-    Change, Commit, Consumer, Event, Intake, LeaseError, LeaseToken, Received, RepositoryHead,
-    Store, Terms,
+    AccountChange, Change, Commit, Consumer, Event, Intake, LeaseError, LeaseToken, Received,
+    RepositoryHead, Store, Terms,
 };
 
 pub(crate) const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
@@ -203,4 +203,40 @@ async fn strict_hands_out_the_first_of_each_repository() {
     assert!(lease(&store, &consumer, 3, strict, 1050).await.is_empty());
     let next = lease(&store, &consumer, 4, strict, 1100).await;
     assert_eq!(keys(&next), ["m2"], "the one before it is dead");
+}
+
+#[tokio::test]
+async fn what_comes_after_paused_events_waits_behind_them() {
+    let store = Store::temporary().unwrap();
+    let consumer = store.consumer("test", 0).await.unwrap();
+    let take_in = async |commits, accounts| {
+        let intake = Intake {
+            commits,
+            accounts,
+            ..Intake::default()
+        };
+        store.take_in(&consumer, intake, 0).await.unwrap()
+    };
+    let keys = async |token| {
+        let leased = store.lease(&consumer, LeaseToken(token), TERMS, 0).await;
+        let leased = leased.unwrap().into_iter();
+        let keys = leased.map(|received| (received.event.did, received.event.rkey.to_string()));
+        keys.collect::<Vec<_>>()
+    };
+    let pause = vec![(did(ALICE), AccountChange::Pause)];
+    take_in(vec![commit(ALICE, 1, true)], pause).await;
+    take_in(
+        vec![commit(ALICE, 2, true), commit(BOB, 3, true)],
+        Vec::new(),
+    )
+    .await;
+    assert_eq!(
+        keys(1).await,
+        [(did(BOB), "m3".to_owned())],
+        "the second would come before the first"
+    );
+    let resume = vec![(did(ALICE), AccountChange::Resume)];
+    take_in(vec![commit(ALICE, 4, true)], resume).await;
+    let all = ["m1", "m2", "m4"].map(|key| (did(ALICE), key.to_owned()));
+    assert_eq!(keys(2).await, all);
 }

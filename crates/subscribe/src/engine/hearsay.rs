@@ -261,6 +261,7 @@ impl Engine {
                     reason,
                     bytes: text.bytes.unwrap_or_default(),
                     source,
+                    live: true,
                     seq: word.seq,
                 })
             }

@@ -222,6 +222,7 @@ mod tests {
                 reason: String::new(),
                 bytes: vec![0; MAX_BYTES / 4].into(),
                 source: "".into(),
+                live: true,
                 seq: 1,
             })
         };

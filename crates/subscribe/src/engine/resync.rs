@@ -92,6 +92,7 @@ impl Engine {
                 missing.again |= missing.asked && rev.is_none();
             }
             None => {
+                self.counters.missed(why);
                 tracing::info!(%did, why, "something of its repository was missed; it will be fetched");
                 let mut due = now;
                 if rev.is_none() {
@@ -101,10 +102,12 @@ impl Engine {
                 let mut missing = Missing::new(due);
                 missing.at_least = rev;
                 repository.missing = Some(Box::new(missing));
-                repository.standing = match repository.standing {
-                    Standing::Begun => Standing::Begun,
-                    _ => Standing::Broken,
-                };
+                if repository.standing == Standing::Whole {
+                    repository.standing = Standing::Broken;
+                    // The cursor goes on: who dies before the fetch must know of it (P5).
+                    self.questions
+                        .push_back(Output::Broken { did: did.clone() });
+                }
                 self.backlog.fetch_at(due, did);
             }
         }
@@ -171,6 +174,13 @@ impl Engine {
             self.backlog.no_hold(until, did);
         }
         self.release(did, now);
+        // An `#identity` took the key meanwhile, and no other commit may come that asks for it.
+        let stays = self.repositories.get_mut(did).is_some_and(|repository| {
+            !repository.held.is_empty() && matches!(repository.key, Key::Unknown)
+        });
+        if stays {
+            self.ask(did, false);
+        }
     }
 
     /// Does what its time has come for.
@@ -257,7 +267,12 @@ impl Engine {
                 missing.attempts = missing.attempts.saturating_add(1);
                 let (after, why) = match failure {
                     FetchFailure::ForNow(why) => (doubled, why),
-                    FetchFailure::NotServed(why) => (AGAIN_AT_MOST_MICROS, why),
+                    FetchFailure::NotServed(why) => {
+                        // It may be elsewhere by now.
+                        self.questions
+                            .push_back(Output::Forget { did: did.clone() });
+                        (AGAIN_AT_MOST_MICROS, why)
+                    }
                 };
                 if first {
                     tracing::warn!(%did, "its repository cannot be fetched yet, so that something of it may be missing: {why}; trying again");

@@ -121,6 +121,7 @@ impl Engine {
                     rev: said.rev,
                     commit: said.commit,
                     author: said.did,
+                    live: said.live,
                     reason,
                     bytes: said.bytes.unwrap_or_default(),
                     source: said.source,
