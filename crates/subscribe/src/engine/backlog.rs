@@ -48,6 +48,10 @@ impl Backlog {
     }
 
     pub(super) fn frame(&mut self, now: u64) {
+        // While nothing was due, nobody has looked at the silence before this frame.
+        if self.is_quiet(now) {
+            self.catch_up();
+        }
         self.last_frame = now;
     }
 
