@@ -48,6 +48,21 @@ async fn who_begins_live_is_not_told_what_was_there() {
 }
 
 #[tokio::test]
+async fn who_begins_live_is_told_what_was_missed_since() {
+    let scene = Scene::new().await;
+    scene.write("before").await;
+    scene
+        .pds()
+        .faults()
+        .inject(GET_REPO, Fault::FailBefore(503), 1);
+    let mut consumer = scene.at_relay(From::Live).await;
+    scene.skip(1);
+    scene.write("missed").await;
+    scene.skipped(1).await;
+    assert_eq!(consumer.next().await, ("missed".to_owned(), false));
+}
+
+#[tokio::test]
 async fn what_the_relay_passed_over_comes_before_what_came_after_it() {
     let scene = Scene::new().await;
     let mut consumer = scene.at_relay(From::Start).await;

@@ -15,8 +15,8 @@ pub struct Consumer {
     pub(crate) id: i64,
     /// Its name.
     pub name: String,
-    /// Whether it was made to begin with what was live then.
-    pub began_live: bool,
+    /// When it was made (milliseconds since 1970), if it was made to begin with what was live then.
+    pub began_live: Option<i64>,
 }
 
 /// The newest commit of a repository that a consumer has verified.
@@ -86,7 +86,7 @@ impl Store {
                 params![name, now, live],
             )?;
             let found = connection.query_row(
-                "SELECT id, name, began_live FROM consumer WHERE name = ?1",
+                "SELECT id, name, created_at, began_live FROM consumer WHERE name = ?1",
                 [&name],
                 consumer,
             )?;
@@ -101,8 +101,9 @@ impl Store {
     /// [`StoreError`] if they cannot be read.
     pub async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT id, name, began_live FROM consumer ORDER BY name")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT id, name, created_at, began_live FROM consumer ORDER BY name",
+            )?;
             let rows = statement.query_map([], consumer)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -168,6 +169,9 @@ fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
     Ok(Consumer {
         id: row.get("id")?,
         name: row.get("name")?,
-        began_live: row.get("began_live")?,
+        began_live: match row.get("began_live")? {
+            true => Some(row.get("created_at")?),
+            false => None,
+        },
     })
 }

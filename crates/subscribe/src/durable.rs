@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::Instrument;
 
-use crate::clock::millis;
+use crate::clock::{micros, millis};
 use crate::connection::{Connection, Links};
 use crate::counters::Counters;
 use crate::inbox::Inbox;
@@ -121,6 +121,7 @@ impl Durable {
     /// There is nothing to watch, or the store fails.
     pub async fn start(self) -> Result<Inbox, SubscribeError> {
         self.subscriber.check()?;
+        let started_at = micros();
         let consumer = match self.subscriber.begins_live() {
             true => self.store.live_consumer(&self.name, millis()).await?,
             false => self.store.consumer(&self.name, millis()).await?,
@@ -131,6 +132,7 @@ impl Durable {
         let connection = Connection::new(seen);
         let counters = Arc::new(Counters::new());
         let feeder = Feeder {
+            started_at,
             subscriber: self.subscriber,
             store: self.store.clone(),
             consumer: consumer.clone(),
@@ -150,6 +152,8 @@ impl Durable {
 
 /// Feeds the inbox once no other process does.
 struct Feeder {
+    /// When it was started, in microseconds; its turn may come later.
+    started_at: u64,
     subscriber: Subscriber,
     store: Store,
     consumer: Consumer,
@@ -223,10 +227,14 @@ impl Feeder {
         });
         let paused = self.store.paused(&self.consumer).await?;
         Ok(Before {
+            started_at: self.started_at,
             paused,
             cursors,
             heads: heads.collect(),
-            began_live: self.consumer.began_live,
+            began_live: self
+                .consumer
+                .began_live
+                .map(|at| u64::try_from(at).unwrap_or(0) * 1000),
         })
     }
 

@@ -193,10 +193,12 @@ pub(crate) struct Waiting {
 pub(crate) struct Resyncs {
     /// Whether followed repositories are fetched at all: not where there is only a file to read.
     pub(crate) allowed: bool,
-    /// Whether what is there is no news where nothing of the repository was seen before.
-    pub(crate) begins_live: bool,
-    /// The same where something was, by an earlier run of the same subscription.
-    pub(crate) began_live: bool,
+    /// When the subscription begins with what is live, in microseconds, if it does: what was there before is no
+    /// news where nothing of the repository was seen.
+    pub(crate) begins_live: Option<u64>,
+    /// When an earlier run of the same subscription began with what was live, in microseconds, if it did: where
+    /// something of the repository was seen since.
+    pub(crate) began_live: Option<u64>,
 }
 
 #[derive(Debug)]

@@ -202,7 +202,10 @@ impl Subscriber {
                 room: room.clone(),
                 known: Known::default(),
             },
-            Before::default(),
+            Before {
+                started_at: micros(),
+                ..Before::default()
+            },
             links,
             counters.clone(),
         );
@@ -253,7 +256,7 @@ impl Subscriber {
                 .sources
                 .iter()
                 .any(|source| source.tells_all(self.trust)),
-            begins_live: self.begins_live(),
+            begins_live: self.begins_live().then_some(before.started_at),
             began_live: before.began_live,
         };
         let mut engine = Engine::new(
@@ -293,6 +296,8 @@ pub(crate) struct Before {
     pub(crate) heads: Vec<(Did, Head, Standing)>,
     /// Accounts whose events are paused.
     pub(crate) paused: Vec<Did>,
-    /// Whether it began with what was live then.
-    pub(crate) began_live: bool,
+    /// When this run was started, in microseconds.
+    pub(crate) started_at: u64,
+    /// When it began with what was live then, in microseconds, if it did.
+    pub(crate) began_live: Option<u64>,
 }

@@ -257,8 +257,8 @@ mod tests {
         let scope = Scope::new(Who::Anyone, Vec::new(), Vec::new());
         let resyncs = Resyncs {
             allowed: false,
-            begins_live: true,
-            began_live: true,
+            begins_live: None,
+            began_live: None,
         };
         let (scope, counters) = (Arc::new(scope), Arc::new(Counters::new()));
         let admission = Admission::default();

@@ -57,8 +57,8 @@ pub(crate) enum Standing {
 pub(super) struct Missing {
     /// It was never fetched.
     pub(super) first_sight: bool,
-    /// What is there is no news: the subscription begins with what is live.
-    pub(super) silent: bool,
+    /// What was made before this, in microseconds, is no news: the subscription began with what was live then.
+    pub(super) silent_before: Option<u64>,
     /// When it is asked for, in microseconds.
     pub(super) due: u64,
     /// It is asked for.
@@ -79,7 +79,7 @@ impl Missing {
     pub(super) fn new(due: u64) -> Self {
         Self {
             first_sight: false,
-            silent: false,
+            silent_before: None,
             due,
             asked: false,
             at_least: None,

@@ -45,11 +45,12 @@ impl Engine {
             }
             let mut missing = Missing::new(now);
             missing.first_sight = repository.standing == Standing::Begun;
-            missing.silent = missing.first_sight
-                && match repository.head {
+            if missing.first_sight {
+                missing.silent_before = match repository.head {
                     None => self.resyncs.begins_live,
                     Some(_) => self.resyncs.began_live,
                 };
+            }
             repository.missing = Some(Box::new(missing));
             self.backlog.fetch_at(now, &did);
         }
@@ -86,8 +87,14 @@ impl Engine {
         }
         let repository = self.repositories.entry(did, true);
         match &mut repository.missing {
-            // What is under way may have been answered before this.
             Some(missing) => {
+                // What was signed need not wait for a hint's time.
+                if rev.is_some() && !missing.asked && missing.attempts == 0 && missing.due > now {
+                    self.backlog.no_fetch(missing.due, did);
+                    missing.due = now;
+                    self.backlog.fetch_at(now, did);
+                }
+                // What is under way may have been answered before this.
                 missing.at_least = missing.at_least.max(rev);
                 missing.again |= missing.asked && rev.is_none();
             }
@@ -324,11 +331,11 @@ impl Engine {
         let Some(repository) = self.repositories.get_mut(did) else {
             return;
         };
-        let silent = repository.missing.take().is_some_and(|missing| {
+        let silent_before = repository.missing.take().and_then(|missing| {
             if let Some(until) = missing.holding {
                 self.backlog.no_hold(until, did);
             }
-            missing.silent
+            missing.silent_before
         });
         // In the place of the first that was held, so that none of them overtakes it.
         let ticket = repository.held.iter().find_map(|held| held.ticket);
@@ -349,9 +356,15 @@ impl Engine {
             }
         }
         let all = differences(snapshot, known);
-        // What was there when we first looked is not news for who begins with what is live.
-        let is_news =
-            |difference: &&Difference| !(silent && difference.action == frame::Action::Create);
+        // What was there when we first looked is not news for who begins with what is live; by its author's word,
+        // which is good enough for what is the author's own.
+        let began = silent_before.and_then(|at| i64::try_from(at / 1000).ok());
+        let began = began.map(Datetime::from_unix_millis);
+        let is_news = |difference: &&Difference| {
+            difference.action != frame::Action::Create
+                || began.is_none()
+                || difference.made >= began
+        };
         let untouched = |difference: &&Difference| !touched.contains_key(&difference.path);
         let mut missed = all.iter().filter(is_news).filter(untouched).peekable();
         let mut latest = None;

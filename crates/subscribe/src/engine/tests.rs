@@ -17,8 +17,8 @@ fn whole() -> (Repository, TidClock, Engine) {
     let scope = Scope::new(Who::Peers([did.clone()].into()), vec![], vec![]);
     let resyncs = Resyncs {
         allowed: true,
-        begins_live: false,
-        began_live: false,
+        begins_live: None,
+        began_live: None,
     };
     let counters = Arc::new(Counters::new());
     let (scope, admission) = (Arc::new(scope), Admission::default());

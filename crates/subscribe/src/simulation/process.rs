@@ -53,8 +53,11 @@ impl Simulation {
         let counters = Arc::new(Counters::new());
         let resyncs = Resyncs {
             allowed: true,
-            begins_live: self.live,
-            began_live: self.live,
+            begins_live: self.live.then_some(self.now),
+            began_live: self
+                .consumer
+                .began_live
+                .map(|at| u64::try_from(at).unwrap() * 1000),
         };
         let (scope, admission) = (self.scope.clone(), Admission::default());
         let trust = Trust::Verified;

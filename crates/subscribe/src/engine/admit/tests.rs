@@ -88,8 +88,8 @@ impl Desk {
         let counters = Arc::new(Counters::new());
         let resyncs = Resyncs {
             allowed: false,
-            begins_live: true,
-            began_live: true,
+            begins_live: None,
+            began_live: None,
         };
         let scope = Arc::new(scope);
         let required = Trust::Verified;
