@@ -58,6 +58,9 @@ pub(crate) fn learn(
         cid,
     } in changes
     {
+        if atcomms_lexicon::fault::on("known") {
+            break;
+        }
         let (did, collection, rkey) = (did.as_str(), collection.as_str(), rkey.as_str());
         match cid {
             Some(cid) => connection

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 /// Long enough for a machine that does something else; a test that works does not wait for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
     pub(crate) devnet: Devnet,

@@ -62,6 +62,7 @@ impl Engine {
         }
         if self.ask_status(&did)
             && !account.active
+            && !atcomms_lexicon::fault::on("pause")
             && let Some(repository) = self.repositories.get_mut(&did)
             && !std::mem::replace(&mut repository.paused, true)
         {

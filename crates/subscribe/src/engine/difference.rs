@@ -1,7 +1,7 @@
 //! What a resync has to deliver: the difference between a repository as it is and as it is known, in an order
 //! in which its author may have written it.
 
-use atcomms_lexicon::{Cid, Datetime, Value};
+use atcomms_lexicon::{Cid, Datetime, Value, fault};
 use atcomms_repo::frame::Action;
 use bytes::Bytes;
 
@@ -43,6 +43,7 @@ pub(super) fn differences(snapshot: &Snapshot, known: &KnownRecords) -> Vec<Diff
             now: Some(record.clone()),
         })
     });
+    let gone = gone.filter(|_| !fault::on("missed-delete"));
     let mut differences: Vec<Difference> = gone.chain(changed).collect();
     // Stable: what is as old stays in the order of the paths, and what is gone before what is there.
     differences.sort_by(|one, other| one.made.cmp(&other.made));

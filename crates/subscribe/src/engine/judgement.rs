@@ -48,7 +48,7 @@ impl Engine {
                 return;
             }
         };
-        if key.is_some() && self.is_stray(held.source, did) {
+        if key.is_some() && self.is_stray(held.source, did) && !fault::on("stray") {
             // The document may have changed since it was read.
             if !last {
                 self.hold_again(held, did);
@@ -91,7 +91,7 @@ impl Engine {
 
     fn breaks_the_chain(&mut self, did: &Did, commit: &CheckedCommit) -> bool {
         let head = self.repositories.get_mut(did).and_then(|known| known.head);
-        head.is_some_and(|head| head.relation(commit) == Relation::Gap)
+        head.is_some_and(|head| head.relation(commit) == Relation::Gap) && !fault::on("gap")
     }
 
     fn verdict(
