@@ -65,10 +65,10 @@ async fn who_begins_live_is_told_what_was_missed_since() {
 #[tokio::test]
 async fn what_the_relay_passed_over_comes_before_what_came_after_it() {
     let scene = Scene::new().await;
-    let mut consumer = scene.at_relay(From::Start).await;
+    let mut consumer = scene.at_relay(From::Live).await;
+    consumer.resynced(1).await;
     let gone = scene.write("one").await;
     consumer.until("one").await;
-    consumer.resynced(1).await;
     scene.skip(3);
     scene.write("two").await;
     scene.write("three").await;
