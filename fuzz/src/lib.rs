@@ -30,7 +30,9 @@ macro_rules! targets {
     };
 }
 
-targets![frame, car, commit, tree, proof, recording, lexicon];
+targets![
+    frame, car, commit, tree, proof, recording, lexicon, jetstream
+];
 
 /// Something that reads bytes from others, and what must hold of it.
 #[derive(Clone, Copy)]
