@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use atcomms::lexicon::Address;
+use atcomms::subscribe::Source;
 use clap::Args;
 use url::Url;
 
@@ -29,9 +30,15 @@ pub(crate) struct Whoami {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It writes a message to yourself, tries to write over it, and deletes it: that takes five points, and is seen by
-who watches. With --json, a line for each check: {\"check\",\"state\":\"ok|mind|bad\",\"found\",\"remedy\"}. Exit code 1 if
+who watches. It looks whether that comes by in the PDS's stream, and with --source whether other hosts have it. With --json, a line for each check: {\"check\",\"state\":\"ok|mind|bad\",\"found\",\"remedy\"}. Exit code 1 if
 something is bad.")]
 pub(crate) struct Doctor {
+    /// A relay or another host: whether it has the newest commit of yours, and of each --peer; may be repeated
+    #[arg(long = "source", value_name = "HOST_URL")]
+    pub(crate) sources: Vec<Source>,
+    /// Whose newest commit is looked for at each --source, too; may be repeated
+    #[arg(long = "peer", value_name = "ADDRESS")]
+    pub(crate) peers: Vec<Address>,
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

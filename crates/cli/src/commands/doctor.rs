@@ -1,5 +1,7 @@
 //! `atcomms doctor`: whether everything is as it should be, and what to do where it is not.
 
+mod streams;
+
 use std::time::Duration;
 
 use atcomms::Agent;
@@ -70,8 +72,27 @@ pub(crate) async fn run(context: &Context, args: args::Doctor) -> Outcome {
             false
         }
     };
+    let own = agent.resolve(&agent.did().clone().into()).await.ok();
     if reached {
+        // It writes, and what it writes is looked for.
+        let stream = match &own {
+            Some(own) => streams::own_stream(own, agent.resolver()).await,
+            None => None,
+        };
         report.tell("null-swap", null_swap(&agent).await)?;
+        if let Some(stream) = stream {
+            report.tell("stream", streams::comes_by(stream).await)?;
+        }
+    }
+    let mut watched = Vec::from_iter(own);
+    for address in &args.peers {
+        watched.push(agent.resolve(address).await?);
+    }
+    for source in &args.sources {
+        for identity in &watched {
+            let finding = streams::head(agent.resolver(), source, identity).await;
+            report.tell("head", finding)?;
+        }
     }
     let budget = Budget::read(&store, agent.did(), agent.pds()).await?;
     report.tell("budget", budgeted(&budget))?;

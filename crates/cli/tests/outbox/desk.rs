@@ -53,6 +53,11 @@ impl Desk {
         self.runtime.block_on(future)
     }
 
+    /// The relay's URL.
+    pub(crate) fn relay(&self) -> &str {
+        self.devnet.as_ref().expect("it runs").relay().url()
+    }
+
     /// The network is gone.
     pub(crate) fn stop(&mut self) {
         let devnet = self.devnet.take().expect("it runs");

@@ -16,7 +16,7 @@ fn checks(printed: Vec<Value>) -> BTreeMap<String, Value> {
         .collect()
 }
 
-const ALL: [&str; 8] = [
+const ALL: [&str; 9] = [
     "budget",
     "clock",
     "identity",
@@ -25,6 +25,7 @@ const ALL: [&str; 8] = [
     "outbox",
     "session",
     "store",
+    "stream",
 ];
 
 fn all_is_well(checks: &BTreeMap<String, Value>) {
@@ -47,6 +48,22 @@ fn all_is_well_on_the_devnet() {
     all_is_well(&checks(desk.ok(&["doctor", "--json"]).0));
     assert!(desk.texts().is_empty(), "what it writes it deletes");
     assert!(desk.outbox().is_empty());
+}
+
+#[test]
+fn a_relay_has_the_newest_commit_or_does_not_know_the_account() {
+    let desk = Desk::new();
+    let head = |relay: &str| {
+        let printed = desk.ok(&["doctor", "--json", "--source", relay]).0;
+        checks(printed).remove("head").expect("it is looked at")
+    };
+    let good = head(desk.relay());
+    assert_eq!(good["state"], "ok", "{good}");
+    let elsewhere = Desk::new();
+    let unknown = head(elsewhere.relay());
+    assert_eq!(unknown["state"], "mind", "{unknown}");
+    let remedy = unknown["remedy"].as_str().expect("a remedy");
+    assert!(remedy.contains("requestCrawl"), "{remedy}");
 }
 
 #[test]
