@@ -4,6 +4,11 @@
 //!
 //! These are also deliveries once: what comes a second time here is a failure.
 
+#[cfg_attr(
+    not(has_reference_pds),
+    allow(dead_code, reason = "only for an ignored test")
+)]
+mod reference;
 mod scene;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -114,6 +114,12 @@ pub(super) fn summarise(summary: &Summary, refused: &[Refused], json: bool) -> O
         "{} delivered of {} frames in {:.1} s; {} duplicates, {rejected} rejected",
         summary.delivered, summary.frames, summary.seconds, summary.duplicates
     );
+    if summary.resyncs > 0 {
+        eprintln!(
+            "  repositories fetched from their PDSs: {}",
+            summary.resyncs
+        );
+    }
     for (reason, count) in &summary.rejected {
         eprintln!("  rejected for {reason}: {count}");
     }
