@@ -67,12 +67,13 @@ impl Stage {
         sent[0]["uri"].as_str().expect("a URI").to_owned()
     }
 
-    /// A command that writes the line that it is given into a log, and then does this.
+    /// A command that writes the line that it is given into a log, and then does this. A watch that is killed as it
+    /// begins the command gives it none, or half of one: then it does nothing.
     fn task(&self, name: &str, then: &str) -> String {
         let script = self.path(&format!("{name}.sh"));
         let log = self.path(name);
         let text = format!(
-            "read -r line\necho \"$line\" >> {}\n{then}\n",
+            "read -r line || exit 75\necho \"$line\" >> {}\n{then}\n",
             log.display()
         );
         std::fs::write(&script, text).expect("a script");
