@@ -68,6 +68,8 @@ const FILES_OVER: Duration = Duration::from_millis(20);
 /// Events that are taken in before it is looked whether anything else has happened: about what one read of
 /// a socket holds, and less than a millisecond's worth, as none of them is of interest.
 const FRAMES_IN_TURN: usize = 64;
+/// Commits that may wait while there are only files to read: what is in a file is not lost by waiting, too.
+const HELD_OF_FILES: usize = 128;
 /// Frames that are looked at before what was gathered for an inbox is stored: some milliseconds' worth.
 const FRAMES_TOGETHER: usize = 4096;
 
@@ -96,6 +98,10 @@ pub(crate) struct Driver {
     links: watch::Sender<Links>,
     counters: Arc<Counters>,
     idle: Option<Duration>,
+    /// There are only files to read.
+    only_files: bool,
+    /// Since when they wait for keys.
+    files_wait_since: Option<Instant>,
     /// Bytes of all frames.
     bytes: u64,
     lag: LagWatch,
@@ -137,6 +143,8 @@ impl Driver {
             links,
             counters,
             idle: plan.idle,
+            only_files: !plan.at_their_pds && plan.sources.iter().all(Source::is_file),
+            files_wait_since: None,
             bytes: 0,
             lag: LagWatch::default(),
             look: true,
@@ -218,6 +226,7 @@ impl Driver {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Nothing more comes from files that are read: what waits for a key is all that is left.
+            self.pace_files();
             let read = !self.hosts.is_empty() && self.hosts.iter().all(|host| host.ended);
             if read && self.idle != Some(FILES_OVER) {
                 self.idle = Some(FILES_OVER);
@@ -346,7 +355,25 @@ impl Driver {
             }
             taken += 1;
         }
-        self.carry_out().await.then_some(taken)
+        self.carry_out().await.then(|| {
+            self.pace_files();
+            taken
+        })
+    }
+
+    /// Lets files wait while many of their commits wait for keys, but not for longer than they would be waited
+    /// for at the end.
+    fn pace_files(&mut self) {
+        let waiting = self.only_files
+            && !self.lookups.is_empty()
+            && self.engine.waiting().held >= HELD_OF_FILES;
+        self.files_wait_since = match self.files_wait_since {
+            _ if !waiting => None,
+            since => since.or_else(|| Some(Instant::now())),
+        };
+        let patient = |since: Instant| since.elapsed() < KEY_GRACE;
+        self.events
+            .pause(self.files_wait_since.is_some_and(patient));
     }
 
     /// For an inbox: takes in what is there already, so that many commits share one transaction, and

@@ -502,8 +502,8 @@ impl Engine {
         true
     }
 
-    /// Keeps a commit until its author's key is there, or its repository is fetched. What cannot be believed under any key is refused
-    /// before anybody is asked.
+    /// Keeps a commit until its author's key is there, or its repository is fetched. What cannot be believed
+    /// under any key is refused before anybody is asked.
     fn hold(&mut self, mut held: Held, did: Did, followed: bool, now: u64) -> bool {
         if self.over_budget(&did, |engine| engine.events(&held.bytes), now) {
             return false;

@@ -155,6 +155,11 @@ impl Source {
         matches!(self.0, Kind::Jetstream { .. })
     }
 
+    /// Whether it is a recorded stream.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File { .. })
+    }
+
     /// All that happens there, from here on; of a Jetstream only what is in scope.
     pub(crate) fn events(
         &self,

@@ -24,6 +24,8 @@ pub(crate) struct Sources {
     news: Arc<Mutex<News>>,
     /// Events that the first of `News::ready` has brought in its turn.
     in_turn: usize,
+    /// Nothing is read for now.
+    paused: bool,
 }
 
 struct Source {
@@ -83,6 +85,11 @@ impl Sources {
         }
     }
 
+    /// Reads nothing more, or goes on. Whoever polls next is told; nobody is woken.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
     /// The source whose turn it is; its news are heard, and what comes from here on is told anew.
     fn turn(&mut self, context: &Context<'_>) -> Option<SourceIndex> {
         let mut news = lock(&self.news);
@@ -114,6 +121,9 @@ impl Stream for Sources {
     type Item = (SourceIndex, SourceEvent);
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.paused {
+            return Poll::Pending;
+        }
         while let Some(index) = self.turn(context) {
             let Some(Source { events, waker }) = self.sources.get_mut(index) else {
                 continue;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use atcomms_devnet::{Devnet, Replay};
 use atcomms_identity::Resolver;
+use atcomms_lexicon::Message;
+use atcomms_publish::{Publisher, Session};
 use atcomms_repo::frame::{ErrorFrame, Frame};
 use atcomms_subscribe::{Frames, From, Recording, Source, Subscriber};
 use futures::StreamExt;
@@ -101,17 +103,9 @@ async fn a_recording_is_watched_as_its_host_was() {
         .start()
         .await
         .expect("a network");
-    let alice = net.accounts().remove(0);
-    let session = atcomms_publish::Session::login(
-        alice.pds.parse().expect("a URL"),
-        alice.handle.as_str(),
-        alice.password.into(),
-    );
-    let publisher = atcomms_publish::Publisher::temporary(session.await.expect("a login"));
-    let publisher = publisher.expect("a store");
+    let publisher = alice(&net).await;
     for text in ["one", "two", "three"] {
-        let message = atcomms_lexicon::Message::new(alice.did.clone(), alice.did.clone(), text);
-        publisher.publish(message).await.expect("it is written");
+        write(&publisher, text).await;
     }
     let host = Source::firehose(net.pds()[0].url()).expect("a source");
     let mut frames = Frames::of(host, From::Start);
@@ -141,9 +135,7 @@ async fn a_recording_is_watched_as_its_host_was() {
         .await
         .expect("in time")
     {
-        let message = item
-            .expect("it can be read")
-            .decode::<atcomms_lexicon::Message>();
+        let message = item.expect("it can be read").decode::<Message>();
         let message = message.expect("a message").record.expect("a record");
         texts.extend(message.content.text);
     }
@@ -165,4 +157,58 @@ async fn a_recording_is_watched_as_its_host_was() {
     assert_eq!(delivered, 2, "what came before the cut");
     let error = subscription.error().expect("a reason").to_string();
     assert!(error.contains("cut short"), "{error}");
+}
+
+/// More commits of one author than wait for a key.
+const MANY: usize = 600;
+
+#[tokio::test]
+async fn a_file_waits_for_the_keys_of_what_is_in_it() {
+    let net = Devnet::builder().account("alice").start().await;
+    let net = net.expect("a network");
+    let publisher = alice(&net).await;
+    for n in 0..MANY {
+        write(&publisher, &n.to_string()).await;
+    }
+    let host = Source::firehose(net.pds()[0].url()).expect("a source");
+    let mut frames = Frames::of(host, From::Start);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stream.bin");
+    let mut recording = Recording::create(&path).await.expect("a new file");
+    for _ in 0..net.pds()[0].last_seq() {
+        let frame = timeout(PATIENCE, frames.next()).await.expect("in time");
+        recording
+            .write(&frame.expect("a frame"))
+            .await
+            .expect("room");
+    }
+    recording.finish().await.expect("room");
+
+    let subscription = subscriber(&net).source(Source::file(&path)).start();
+    let mut subscription = subscription.expect("it starts");
+    let mut delivered = 0;
+    while let Some(item) = timeout(PATIENCE, subscription.next())
+        .await
+        .expect("in time")
+    {
+        let message = item.expect("it can be read").decode::<Message>();
+        let record = message.expect("a message").record.expect("a record");
+        assert_eq!(record.content.text, Some(delivered.to_string()));
+        delivered += 1;
+    }
+    let rejected = subscription.summary().rejected;
+    assert_eq!((delivered, rejected.len()), (MANY, 0), "{rejected:?}");
+}
+
+async fn alice(net: &Devnet) -> Publisher {
+    let alice = net.accounts().remove(0);
+    let pds = alice.pds.parse().expect("a URL");
+    let session = Session::login(pds, alice.handle.as_str(), alice.password.into());
+    Publisher::temporary(session.await.expect("a login")).expect("a store")
+}
+
+async fn write(publisher: &Publisher, text: &str) {
+    let did = publisher.session().did().clone();
+    let message = Message::new(did.clone(), did, text);
+    publisher.publish(message).await.expect("it is written");
 }
