@@ -5,8 +5,8 @@ use atcomms_repo::VerifyingKey;
 use atcomms_repo::frame::{self, CommitFrame, Frame};
 use atcomms_repo::verify::{CheckedCommit, Limits, OpenCommit, Relation, VerifyError};
 
+use super::missing::CHAIN_BROKEN;
 use super::repository::{Held, Standing};
-use super::resync::CHAIN_BROKEN;
 use super::{Engine, Verified};
 use crate::snapshot::Path;
 use crate::trust::{Continuity, Trust};

@@ -11,7 +11,8 @@ use atcomms_lexicon::{Did, Nsid, RecordKey, Value};
 use atcomms_repo::frame::Action;
 
 use super::hearsay::{Fate, Text, Word};
-use super::{Engine, Output, RETRY_AFTER, RETRY_AT_MOST};
+use super::held::{RETRY_AFTER, RETRY_AT_MOST};
+use super::{Engine, Output};
 use crate::proof::Proof;
 use crate::trust::Trust;
 
