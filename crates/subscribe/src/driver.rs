@@ -1,6 +1,8 @@
 //! The only loop that does I/O: it reads frames and answers, hands them to the engine, and does what
 //! the engine asks for. A full delivery queue stops the reading: the reader's pace is the sockets'.
 
+mod hosts;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,13 +16,14 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use self::hosts::{Host, next_home};
 use crate::account::ask_status;
 use crate::backfill::{Backfill, BackfillEvent};
 use crate::clock::micros;
 use crate::connection::Links;
 use crate::counters::Counters;
 use crate::engine::{AccountStatus, Engine, KeyAnswer, Outcome, Output, SourceIndex};
-use crate::homes::{Change, Homes};
+use crate::homes::Homes;
 use crate::lag::{LagWatch, Notice};
 use crate::lookups::LookupsAtOnce;
 use crate::metrics;
@@ -28,7 +31,6 @@ use crate::prover::{Proofs, Prover};
 use crate::scope::Scope;
 use crate::sink::Sink;
 use crate::snapshot::FetchFailure;
-use crate::source::progress::Progress;
 use crate::source::{From, Source, SourceEvent, host_of};
 use crate::sources::Sources;
 use crate::subscription::StreamError;
@@ -45,19 +47,6 @@ pub(crate) struct Plan {
     pub(crate) cursors: Vec<(String, i64)>,
     pub(crate) sweep_every: Duration,
     pub(crate) idle: Option<Duration>,
-}
-
-/// A source as it is known while it runs.
-struct Host {
-    name: Arc<str>,
-    progress: Progress,
-    up: bool,
-    /// It refused us for good.
-    refused: bool,
-    /// Nobody who is followed is there any more.
-    left: bool,
-    /// It was a file, which is read.
-    ended: bool,
 }
 
 /// How long the end of an idle subscription waits for keys and proofs that are still being looked up.
@@ -155,66 +144,6 @@ impl Driver {
         }
         driver.wanted();
         driver
-    }
-
-    /// Watches one more source.
-    fn join(&mut self, source: &Source) {
-        let progress = Progress::new();
-        let mut cursors = self.cursors.iter();
-        if let Some((_, seq)) = cursors.find(|(host, _)| host == source.host()) {
-            progress.set(*seq);
-        }
-        let name: Arc<str> = source.host().into();
-        self.engine.add_source(name.clone(), source.own());
-        let events = source.events(self.from, progress.clone(), &self.scope);
-        self.lag.add(name.clone());
-        self.hosts.push(Host {
-            name,
-            progress,
-            up: false,
-            refused: false,
-            left: false,
-            ended: false,
-        });
-        self.events.add(events);
-    }
-
-    /// Watches a source no longer: nobody who is followed is there.
-    fn leave(&mut self, name: &str) {
-        for host in &mut self.hosts {
-            if *host.name == *name && !host.left {
-                tracing::info!(host = %host.name, "nobody who is followed is here any more");
-                host.progress.stop();
-                host.left = true;
-                if std::mem::replace(&mut host.up, false) {
-                    self.engine.disconnected();
-                }
-            }
-        }
-    }
-
-    /// Somebody who is followed was found, or has moved.
-    fn moved(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Join(source) => self.join(&source),
-                Change::Leave(host) => self.leave(&host),
-            }
-        }
-        self.wanted();
-    }
-
-    /// Says how many sources there are to be connected to.
-    fn wanted(&self) {
-        let known = self.homes.as_ref().is_none_or(Homes::are_known);
-        let watched = self.hosts.iter().filter(|host| !host.left).count();
-        let wanted = if known { watched } else { usize::MAX };
-        let up = self.hosts.iter().filter(|host| host.up).count();
-        self.links.send_modify(|links| {
-            links.wanted = wanted;
-            links.up = up;
-            links.ever |= up > 0;
-        });
     }
 
     /// Runs until the subscriber is gone, the sources are silent for the idle time, or the engine stops.
@@ -414,66 +343,6 @@ impl Driver {
         keeper.store(cursors.collect(), last).await;
     }
 
-    fn source(&mut self, index: SourceIndex, event: SourceEvent, at: Instant, now: u64) {
-        let Some(host) = self.hosts.get_mut(index) else {
-            return;
-        };
-        match event {
-            SourceEvent::Frame(bytes) => {
-                self.counters.frame(at);
-                self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
-                if self.look {
-                    self.look(index, &bytes, now);
-                }
-                let Some(host) = self.hosts.get_mut(index) else {
-                    return;
-                };
-                if let Some(seq) = self.engine.frame(index, bytes, now) {
-                    host.progress.set(seq);
-                }
-                return;
-            }
-            SourceEvent::Word(text) => {
-                self.counters.frame(at);
-                if let Some(time) = self.engine.word(index, &text, now) {
-                    host.progress.set(time);
-                }
-                return;
-            }
-            SourceEvent::TooLarge => {
-                tracing::warn!(host = %host.name, "a frame is too large to be read; going on behind it");
-                self.counters.frame(at);
-                self.counters.rejected("frame_too_large");
-                if std::mem::replace(&mut host.up, false) {
-                    self.engine.disconnected();
-                }
-            }
-            // It ends with the next thing that comes.
-            SourceEvent::Connected | SourceEvent::Disconnected(_) if host.left => return,
-            SourceEvent::Connected => {
-                tracing::info!(host = %host.name, "connected");
-                if !std::mem::replace(&mut host.up, true) {
-                    self.engine.connected(now);
-                }
-            }
-            SourceEvent::Disconnected(why) => {
-                tracing::warn!(host = %host.name, "not connected: {why}; trying again");
-                if std::mem::replace(&mut host.up, false) {
-                    self.engine.disconnected();
-                }
-            }
-            SourceEvent::Ended(error) => {
-                host.ended = true;
-                if let Some(error) = error {
-                    let file = host.name.to_string();
-                    self.unread
-                        .get_or_insert(StreamError::Unread { file, error });
-                }
-            }
-        }
-        self.wanted();
-    }
-
     /// Does what the engine asks for; false when the subscription is over.
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.engine.poll() {
@@ -596,13 +465,5 @@ impl Driver {
             };
             (did, answer)
         }));
-    }
-}
-
-/// What is to be done about the sources next; `None` if they do not change.
-async fn next_home(homes: &mut Option<Homes>) -> Option<Vec<Change>> {
-    match homes {
-        Some(homes) => Some(homes.next().await),
-        None => None,
     }
 }
